@@ -1,0 +1,42 @@
+/**
+ * One line of the audit log: what was asked, by whom, and what was answered.
+ * It never holds a token, a proof or a key; argument values only where configured.
+ */
+export interface AuditRecord {
+  /** RFC 3339, UTC, milliseconds. */
+  readonly time: string
+  /** Which way the request came: `token-exchange`, `introspection`, `verifier`, `admin` … */
+  readonly door: string
+  readonly outcome: 'issued' | 'refused' | 'allowed' | 'event'
+  /** A `ReasonCode` when refused; an event's name when an event. */
+  readonly reason?: string
+  /** The reason's evidence, for people. */
+  readonly evidence?: Readonly<Record<string, unknown>>
+  readonly workload?: string
+  readonly principal?: string
+  /** Outermost actor first. */
+  readonly actors?: readonly string[]
+  readonly session?: string
+  readonly task?: string
+  readonly server?: string
+  readonly method?: string
+  readonly name?: string
+  readonly argumentsHash?: string
+  readonly definitionHash?: string
+  readonly inputHash?: string
+  readonly arguments?: unknown
+  readonly decision?: 'permit' | 'deny' | 'ask'
+  readonly policies?: readonly string[]
+  readonly policyVersion?: string
+  readonly jti?: string
+  /** Thumbprint of the sender's key. */
+  readonly key?: string
+  readonly address?: string
+  /** Seconds since the epoch, when a token was issued. */
+  readonly expiresAt?: number
+}
+
+/** Where outcomes go. Resolves when the record is durable; a rejection means the answer must be no. */
+export interface AuditSink {
+  record(record: AuditRecord): Promise<void>
+}
