@@ -1,0 +1,70 @@
+import type { Action } from '../action/action.ts'
+import { hashArguments, hashInput } from '../action/hash.ts'
+import type { AuditRecord } from '../audit/record.ts'
+import type { Workload } from '../identity/workload.ts'
+import type { Decision } from '../policy/engine.ts'
+import type { Reason } from '../refusal.ts'
+import type { ExchangeRequest } from './broker.ts'
+
+/**
+ * What is known so far of one exchange, gathered as the steps prove it, so that a refusal at any
+ * step leaves a record of everything that was established before it and of nothing that was not.
+ */
+export interface Trail {
+  readonly request: ExchangeRequest
+  workload?: Workload
+  principal?: string
+  session?: string
+  key?: string
+  action?: Action
+  definitionHash?: string | undefined
+  decision?: Decision
+}
+
+/** The part of a record that every outcome of an exchange shares. */
+function base(trail: Trail, recordArguments: boolean): Omit<AuditRecord, 'outcome'> {
+  const { action, decision } = trail
+  return {
+    time: new Date(trail.request.now * 1000).toISOString(),
+    door: trail.request.door,
+    workload: trail.workload?.id,
+    principal: trail.principal,
+    session: trail.session,
+    task: action?.task,
+    server: trail.request.resource,
+    method: action?.method,
+    name: action?.identifier,
+    argumentsHash: action?.arguments === undefined ? undefined : hashArguments(action.arguments),
+    definitionHash: trail.definitionHash,
+    inputHash: action?.input === undefined ? undefined : hashInput(action.input),
+    arguments: recordArguments ? action?.arguments : undefined,
+    decision: decision?.effect,
+    policies: decision?.policies,
+    policyVersion: decision?.version,
+    key: trail.key,
+    address: trail.request.address,
+  }
+}
+
+export function issuedRecord(
+  trail: Trail,
+  token: { readonly jti: string; readonly exp: number },
+  recordArguments: boolean,
+): AuditRecord {
+  return {
+    ...base(trail, recordArguments),
+    outcome: 'issued',
+    jti: token.jti,
+    expiresAt: token.exp,
+  }
+}
+
+export function refusedRecord(trail: Trail, reason: Reason, recordArguments: boolean): AuditRecord {
+  const { code, ...evidence } = reason
+  return { ...base(trail, recordArguments), outcome: 'refused', reason: code, evidence }
+}
+
+/** Something worth knowing that is neither a token nor a refusal. */
+export function eventRecord(trail: Trail, event: string): AuditRecord {
+  return { ...base(trail, false), outcome: 'event', reason: event }
+}
