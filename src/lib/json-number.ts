@@ -14,66 +14,34 @@
  */
 import { JsonError } from './json-error.ts'
 
-/** More digits than this may not fit a double exactly and take the careful way. */
-const EASY_DIGITS = 15
 /** From here on `Number::toString` uses an exponent (ECMA-262 §6.1.6.1.20). */
 const PRINTED_WITH_EXPONENT = 1e21
 
-// Sticky, so matched in place. RFC 8259 §6.
-const LITERAL = /-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/y
-
 /**
- * Reads the number literal that starts at `start`. `-0` is `0`.
+ * The value of a literal that has the form of a JSON number; `-0` is `0`.
  *
- * @throws {JsonError} problem `syntax` or `number`
+ * @param offset where the literal starts, for the error
+ * @throws {JsonError} problem `number`
  */
-export function readNumber(text: string, start: number): { value: number; end: number } {
-  let at = start
-  let code = text.charCodeAt(at)
-  const negative = code === 0x2d
-  if (negative) code = text.charCodeAt(++at)
-  const first = at
-  let value = 0
-  while (code >= 0x30 && code <= 0x39) {
-    value = value * 10 + (code - 0x30)
-    code = text.charCodeAt(++at)
-  }
-  const digits = at - first
-  const plain = code !== 0x2e && code !== 0x65 && code !== 0x45
-  const canonical = digits === 1 || text.charCodeAt(first) !== 0x30
-  if (plain && canonical && digits > 0 && digits <= EASY_DIGITS) {
-    return { value: negative && value !== 0 ? -value : value, end: at }
-  }
-  return readCarefully(text, start)
-}
-
-function readCarefully(text: string, start: number): { value: number; end: number } {
-  LITERAL.lastIndex = start
-  const match = LITERAL.exec(text)
-  const end = LITERAL.lastIndex
-  const next = text.charCodeAt(end)
-  // What the pattern left over belongs to a number that goes wrong: 01, 1., 1e, .5, -
-  if (match === null || (next >= 0x30 && next <= 0x39) || /[.eE]/.test(text.charAt(end))) {
-    throw new JsonError('syntax', start, 'expected a number as in RFC 8259')
-  }
-  const literal = match[0]
+export function parseNumber(literal: string, offset: number): number {
   const value = Number(literal)
-  if (!Number.isFinite(value)) {
-    throw new JsonError('number', start, 'expected a number that a double can hold')
+  if (!Number.isInteger(value)) {
+    if (Number.isFinite(value)) return value
+    throw new JsonError('number', offset, 'expected a number that a double can hold')
   }
-  if (Number.isInteger(value) && !isExactInteger(literal, value, match[3] !== undefined)) {
+  if (!isExactInteger(literal, value)) {
     throw new JsonError(
       'number',
-      start,
+      offset,
       'expected an integer within ±(2^53−1), or a fraction that does not round to an integer',
     )
   }
-  return { value: value === 0 ? 0 : value, end }
+  return value === 0 ? 0 : value
 }
 
-function isExactInteger(literal: string, value: number, hasExponent: boolean): boolean {
+function isExactInteger(literal: string, value: number): boolean {
   if (!Number.isSafeInteger(value)) {
-    if (!hasExponent || Math.abs(value) < PRINTED_WITH_EXPONENT) return false
+    if (!/e/i.test(literal) || Math.abs(value) < PRINTED_WITH_EXPONENT) return false
   }
   return decimal(literal) === decimal(String(value))
 }
