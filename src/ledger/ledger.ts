@@ -1,4 +1,4 @@
-import type { FeedTransport } from '../revocation/feed.ts'
+import type { Epoch, FeedTransport } from '../revocation/feed.ts'
 
 /**
  * Remembers what has been spent.
@@ -21,29 +21,59 @@ export interface Ledger {
 
   /**
    * Marks `id` spent until `expiresAt` (seconds since the epoch; the store adds the clock skew).
-   * `true` only for the first caller. `id` is at most 256 ASCII characters.
+   * `true` only for the first caller. `id` is 1 to 256 printable ASCII characters without spaces.
+   *
+   * With `issuedAt` (seconds) the call also rejects with `token_before_epoch` when the store may
+   * have forgotten spends of things issued then. Unlike a look at `honoursFrom()` beforehand, that
+   * check holds at the moment of the spend. Subtract what the issuer's clock may be ahead of ours
+   * (for a DPoP proof: its `iat` minus the seconds a proof may be ahead).
+   *
+   * @throws {Refusal} ledger_unavailable, token_before_epoch, token_expired (nothing would be kept)
+   * @throws {TypeError} an id or a time of another form
    */
-  spend(id: string, expiresAt: number): Promise<boolean>
+  spend(id: string, expiresAt: number, issuedAt?: number): Promise<boolean>
 
   /**
    * Takes one of `limit` uses of `id`, and marks `proof` spent, in one step; `true` when both
-   * succeed. For tokens of several uses.
+   * succeed. For tokens of several uses; a replayed proof never costs a use. `limit` is at most 1024.
    */
-  use(id: string, limit: number, proof: string, expiresAt: number): Promise<boolean>
+  use(
+    id: string,
+    limit: number,
+    proof: string,
+    expiresAt: number,
+    issuedAt?: number,
+  ): Promise<boolean>
 
   /**
    * Remembers `value` under `id` if nothing is there yet, and answers what is there.
-   * (An SVID and the first key that used it.)
+   * (An SVID and the first key that used it.) `value` has the form of an id. For brokers.
    */
   bind(id: string, value: string, expiresAt: number): Promise<string>
 
-  /** Issue times (seconds) before this are not remembered for `id`; 0 when nothing was lost. */
+  /**
+   * Issue times (seconds) before this are not remembered for `id`; 0 when nothing was lost.
+   *
+   * @throws {Refusal} ledger_unavailable while this cannot be known
+   */
   honoursFrom(id: string): number
 
-  /** Carries the revocation feed when the store can (Redis, SQLite); otherwise undefined. */
+  /**
+   * Carries the revocation feed when the store can: Redis for everybody, SQLite and memory for the
+   * broker that owns them (`role: 'broker'`). Otherwise undefined: follow the broker's HTTP stream.
+   */
   readonly feed: FeedTransport | undefined
 
-  /** Rejects, saying what is wrong and what to do, when the store may not be used as configured. */
+  /**
+   * For a verifier whose feed is not this store's own (the broker's HTTP stream): told the epochs of
+   * every verified heartbeat. `ledger.feed` learns them by itself.
+   */
+  learn?(epochs: readonly Epoch[]): void
+
+  /**
+   * Resolves when the store may be used; after a loss, only once tokens issued now are honoured
+   * again. Rejects, saying what is wrong and what to set, when it may not be used as configured.
+   */
   open(): Promise<void>
 
   close(): Promise<void>
