@@ -2,7 +2,15 @@ import { hash } from 'node:crypto'
 import { BoundedMap } from '../lib/bounded-map.ts'
 import type { JsonObject } from '../lib/json.ts'
 import { type IdentityCheck, refuse } from '../refusal.ts'
-import { type Algorithm, type Jws, JwsError, parseJws, verifyJws } from '../token/jws.ts'
+import {
+  type Algorithm,
+  decodeJsonSegment,
+  decodeSegment,
+  type Jws,
+  JwsError,
+  splitJws,
+  verifyJws,
+} from '../token/jws.ts'
 import { SVID_ALGORITHMS } from './bundle.ts'
 import type { Bundles } from './bundles.ts'
 import { parseSpiffeId } from './spiffe-id.ts'
@@ -69,14 +77,13 @@ export function createJwtSvidProver(options: JwtSvidProverOptions): JwtSvidProve
         }
         verified.delete(spelling)
       }
-      const jws = parseCompact(token)
-      const algorithm = checkHeader(jws.header)
+      const jws = decodeCompact(token)
       const { trustDomain, text: id } = checkSubject(jws.payload)
       if (!bundles.knows(trustDomain)) {
         refuse({ code: 'identity_unknown_issuer', issuer: trustDomain })
       }
       const bundleVersion = bundles.version(trustDomain)
-      checkSignature(jws, trustDomain, algorithm)
+      checkSignature(jws, trustDomain)
       checkAudience(jws.payload.aud, audience)
       const times = checkTimes(jws.payload, { now, skewSeconds, maxRemainingSeconds })
       const workload = proven({
@@ -94,9 +101,9 @@ export function createJwtSvidProver(options: JwtSvidProverOptions): JwtSvidProve
     },
   }
 
-  function checkSignature(jws: Jws, trustDomain: string, algorithm: Algorithm): void {
+  function checkSignature(jws: ReturnType<typeof decodeCompact>, trustDomain: string): void {
     const kid = jws.header.kid as string | undefined
-    const key = bundles.jwtKey(trustDomain, kid, algorithm)
+    const key = bundles.jwtKey(trustDomain, kid, jws.algorithm)
     if (key === undefined) refuseSvid('key')
     if (!verifyJws(jws, key)) refuseSvid('signature')
   }
@@ -106,10 +113,20 @@ function refuseSvid(check: IdentityCheck, cause?: unknown): never {
   return refuse({ code: 'identity_invalid', check }, cause)
 }
 
-/** SP-1: compact serialisation only, in the one canonical spelling. */
-function parseCompact(token: string): Jws {
+/** SP-1: compact serialisation only, each part in its one canonical spelling. */
+function decodeCompact(token: string): Jws & { algorithm: Algorithm } {
   try {
-    return parseJws(token, { maxBytes: MAX_SVID_BYTES })
+    const segments = splitJws(token, MAX_SVID_BYTES)
+    const header = decodeJsonSegment(segments.header)
+    const algorithm = checkHeader(header)
+    return {
+      header,
+      algorithm,
+      payload: decodeJsonSegment(segments.payload),
+      headerSegment: segments.header,
+      signingInput: segments.signingInput,
+      signature: decodeSegment(segments.signature),
+    }
   } catch (error) {
     if (error instanceof JwsError) return refuseSvid(error.check)
     throw error
