@@ -49,6 +49,9 @@ export function parseJson(input: Uint8Array | string, limits?: Partial<JsonLimit
     throw new TypeError(`maxDepth must be from 0 to ${DEEPEST}`)
   }
   const text = typeof input === 'string' ? checkText(input, maxBytes) : decode(input, maxBytes)
+  if (text.charCodeAt(0) === 0xfeff) {
+    throw new JsonError('unicode', 0, 'expected no byte order mark')
+  }
   return new JsonParser(text, maxDepth).whole()
 }
 
