@@ -1,0 +1,42 @@
+import { discard } from './body.ts'
+import { WritError } from './error.ts'
+import type { Fetch } from './fetch.ts'
+
+const REQUEST_TIMEOUT_MS = 10_000
+
+/**
+ * One request to the broker, which answers within 10 seconds. Redirects are refused: they would
+ * carry the workload's identity to wherever they point.
+ *
+ * @throws {WritError} `broker_unreachable`, `redirect_refused`; what `init.signal` was aborted with
+ */
+export async function callBroker(fetch: Fetch, url: URL, init: RequestInit): Promise<Response> {
+  const timeout = AbortSignal.timeout(REQUEST_TIMEOUT_MS)
+  const { signal } = init
+  const both = signal ? AbortSignal.any([signal, timeout]) : timeout
+  let response: Response
+  try {
+    response = await fetch(url, { ...init, signal: both, redirect: 'manual' })
+  } catch (cause) {
+    signal?.throwIfAborted()
+    throw new WritError(
+      'broker_unreachable',
+      `the broker at ${url.origin} did not answer; check that it runs and can be reached`,
+      { cause },
+    )
+  }
+  const { status } = response
+  if (status >= 300 && status < 400) {
+    await discard(response)
+    throw new WritError(
+      'redirect_refused',
+      `the broker at ${url.origin} answered with a redirect, which is not followed`,
+      { status },
+    )
+  }
+  return response
+}
+
+export function misconfigured(issuer: string, what: string): WritError {
+  return new WritError('broker_misconfigured', `the broker ${issuer} cannot be used: ${what}`)
+}
