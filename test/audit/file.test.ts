@@ -1,0 +1,173 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  appendFile,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { fileSink, openAuditLog } from '../../src/audit/file.ts'
+import type { AuditRecord } from '../../src/audit/record.ts'
+import { Refusal } from '../../src/refusal.ts'
+
+let directory: string
+before(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'writ-audit-'))
+})
+after(() => rm(directory, { recursive: true }))
+
+const record = (name: string): AuditRecord => ({
+  time: '2026-11-01T00:00:00.000Z',
+  door: 'token-exchange',
+  outcome: 'issued',
+  name,
+})
+const lines = async (file: string) =>
+  (await readFile(file, 'utf8')).split('\n').filter((line) => line !== '')
+const isUnavailable = (error: unknown) =>
+  error instanceof Refusal && error.reason.code === 'audit_unavailable'
+
+test('a record is in the file when its promise resolves', async () => {
+  const log = await openAuditLog({ directory, origin: 'broker.example:4470' })
+  await log.record(record('one'))
+  assert.deepEqual(JSON.parse((await lines(log.file))[0]!), record('one'))
+  await log.close()
+})
+
+test('records keep their order and share flushes', async () => {
+  const log = await openAuditLog({ directory, origin: 'order' })
+  await Promise.all(Array.from({ length: 500 }, (_, i) => log.record(record(`${i}`))))
+  const names = (await lines(log.file)).map((line) => JSON.parse(line).name)
+  assert.deepEqual(
+    names,
+    Array.from({ length: 500 }, (_, i) => `${i}`),
+  )
+  await log.close()
+})
+
+test('each start of one origin has its own file, readable by its owner alone', async () => {
+  const own = join(directory, 'own')
+  const first = await openAuditLog({ directory: own, origin: '../../etc/x:1' })
+  const second = await openAuditLog({ directory: own, origin: '../../etc/x:1' })
+  assert.notEqual(first.file, second.file)
+  const names = await readdir(own)
+  assert.equal(names.length, 2)
+  for (const name of names) {
+    assert.match(name, /^etc-x-1\.\d{8}T\d{6}\.\d{3}Z\.\d+-[0-9a-f]{4}\.jsonl$/)
+    assert.equal((await stat(join(own, name))).mode & 0o777, 0o600)
+  }
+  await Promise.all([first.close(), second.close()])
+})
+
+test('a line that a crash cut short is ended before the next record', async () => {
+  const file = join(directory, 'cut.jsonl')
+  await writeFile(file, `${JSON.stringify(record('whole'))}\n{"time":"2026-`)
+  const sink = fileSink(file)
+  await sink.record(record('next'))
+  await sink.close()
+  const found = await lines(file)
+  assert.equal(found.length, 3)
+  assert.equal(JSON.parse(found[0]!).name, 'whole')
+  assert.equal(JSON.parse(found[2]!).name, 'next')
+})
+
+test('a whole last line gets no empty line after it', async () => {
+  const file = join(directory, 'whole.jsonl')
+  await appendFile(file, `${JSON.stringify(record('whole'))}\n`)
+  const sink = fileSink(file)
+  await sink.record(record('next'))
+  await sink.close()
+  assert.equal((await readFile(file, 'utf8')).split('\n').length, 3)
+})
+
+test('after a write fails nothing more is accepted until the log is reopened', async () => {
+  const sink = fileSink('/dev/full')
+  await assert.rejects(sink.record(record('lost')), isUnavailable)
+  assert.match(sink.failure ?? '', /ENOSPC/)
+  await assert.rejects(sink.record(record('later')), isUnavailable)
+  await sink.close()
+})
+
+test('a reopened log continues in a new file', async () => {
+  const log = await openAuditLog({ directory, origin: 'again' })
+  const first = log.file
+  await log.record(record('before'))
+  await log.reopen()
+  await log.record(record('after'))
+  assert.notEqual(log.file, first)
+  assert.equal(JSON.parse((await lines(first))[0]!).name, 'before')
+  assert.equal(JSON.parse((await lines(log.file))[0]!).name, 'after')
+  await log.close()
+})
+
+test('a closed log accepts nothing, and what was submitted before is in it', async () => {
+  const log = await openAuditLog({ directory, origin: 'closed' })
+  const pending = log.record(record('last'))
+  await log.close()
+  await pending
+  assert.equal((await lines(log.file)).length, 1)
+  await assert.rejects(log.record(record('late')), isUnavailable)
+})
+
+test('records that would wait without bound are refused, not queued', async () => {
+  const log = await openAuditLog({ directory, origin: 'bounded' })
+  const outcomes = await Promise.allSettled(
+    Array.from({ length: 20_050 }, (_, i) => log.record(record(`${i}`))),
+  )
+  const refused = outcomes.filter((outcome) => outcome.status === 'rejected')
+  assert.equal(refused.length, 50)
+  assert.ok(refused.every((outcome) => isUnavailable(outcome.reason)))
+  assert.equal((await lines(log.file)).length, 20_000)
+  await log.close()
+})
+
+test('a log is not written through a symbolic link', async () => {
+  const link = join(directory, 'link.jsonl')
+  await symlink(join(directory, 'target.jsonl'), link)
+  assert.throws(() => fileSink(link), /cannot be opened for appending: ELOOP/)
+})
+
+test('a process killed while it writes loses nothing it was told is recorded', async () => {
+  const program = `
+    import { openAuditLog } from ${JSON.stringify(fileURLToPath(new URL('../../src/audit/file.ts', import.meta.url)))}
+    const log = await openAuditLog({ directory: ${JSON.stringify(directory)}, origin: 'killed' })
+    process.stdout.write(log.file + '\\n')
+    for (let i = 0; ; i += 8) {
+      await Promise.all(Array.from({ length: 8 }, (_, n) => log.record({ time: '', door: 'd', outcome: 'issued', name: String(i + n) })
+        .then(() => process.stdout.write((i + n) + '\\n'))))
+    }`
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  let heard = ''
+  child.stdout.setEncoding('utf8')
+  child.stdout.on('data', (text: string) => {
+    heard += text
+    if (heard.length > 2000) child.kill('SIGKILL')
+  })
+  await once(child, 'close')
+  const [file, ...acknowledged] = heard.slice(0, heard.lastIndexOf('\n')).split('\n')
+  const kept = new Set(
+    (await lines(file!)).flatMap((line) => {
+      try {
+        return [JSON.parse(line).name as string]
+      } catch {
+        return []
+      }
+    }),
+  )
+  assert.ok(acknowledged.length > 100)
+  assert.deepEqual(
+    acknowledged.filter((name) => !kept.has(name)),
+    [],
+  )
+})
