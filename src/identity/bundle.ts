@@ -115,7 +115,6 @@ function importForSvids(jwk: JsonObject): ReadonlyMap<string, VerificationKey> |
   const byAlgorithm = new Map<string, VerificationKey>()
   let problem = 'no algorithm of JWT-SVIDs fits it'
   for (const algorithm of SVID_ALGORITHMS) {
-    if (key.alg !== undefined && key.alg !== algorithm) continue
     if (algorithm.startsWith('E') !== (key.kty === 'EC')) continue
     try {
       byAlgorithm.set(algorithm, importJwk(key, [algorithm]))

@@ -65,6 +65,7 @@ export function createJwtSvidProver(options: JwtSvidProverOptions): JwtSvidProve
 
   return {
     prove(token, now) {
+      // Before hashing: a stranger's megabyte costs nothing.
       if (token.length > MAX_SVID_BYTES) refuseSvid('form')
       // The exact text is hashed: another spelling of the same SVID is not found and is read anew.
       const spelling = hash('sha256', token, 'base64url')

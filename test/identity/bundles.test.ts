@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import { rename, rm, utimes } from 'node:fs/promises'
+import { rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parseBundle } from '../../src/identity/bundle.ts'
+import { MAX_BUNDLE_BYTES, parseBundle } from '../../src/identity/bundle.ts'
 import { type Bundles, type BundlesOptions, openBundles } from '../../src/identity/bundles.ts'
 import { createJwtSvidProver } from '../../src/identity/jwt-svid.ts'
 import { Refusal } from '../../src/refusal.ts'
@@ -140,6 +140,11 @@ test('nothing starts on trust material that cannot be read', async (t) => {
   await assert.rejects(open, /bundle of corp\.test/)
   await writeBundle(file, `\uFEFF${JSON.stringify(bundleOf(key))}`)
   await assert.rejects(open, /bundle of corp\.test/)
+  const latin1 = Buffer.from(JSON.stringify({ ...bundleOf(key), note: 'é' }), 'latin1')
+  await writeFile(file, latin1)
+  await assert.rejects(open, /bundle of corp\.test/)
+  await writeBundle(file, ' '.repeat(MAX_BUNDLE_BYTES) + JSON.stringify(bundleOf(key)))
+  await assert.rejects(open, /too large/)
   await assert.rejects(openBundles([{ trustDomain: 'Corp/x', file }]), TypeError)
   const twice = [
     { trustDomain: 'corp.test', file },
@@ -151,6 +156,10 @@ test('nothing starts on trust material that cannot be read', async (t) => {
 test('a document with two keys under one name is no bundle', () => {
   const twin = makeKey('ES256', key.kid)
   assert.throws(() => parseBundle(JSON.stringify(bundleOf(key, twin))), /repeats the kid/)
+})
+
+test('a document with very many keys is no bundle', () => {
+  assert.throws(() => parseBundle(JSON.stringify({ keys: Array(257).fill({}) })), /more than 256/)
 })
 
 test('a sequence of 64 bits is read exactly', () => {

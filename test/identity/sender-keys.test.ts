@@ -12,19 +12,24 @@ function workload(credential: string, expiresAt = NOW + 300) {
   return proven({ id, kind: 'spiffe', issuer: 'corp.test', expiresAt, credential, attributes: {} })
 }
 
-async function counted() {
-  const ledger = memoryLedger()
-  await ledger.open()
+// One ledger for all: opening one takes up to a second. Each test has SVIDs of its own.
+const shared = memoryLedger()
+await shared.open()
+let tests = 0
+
+function counted() {
+  tests += 1
+  const prefix = `test-${tests}-`
   let asked = 0
   const bind = (id: string, value: string, expiresAt: number) => {
     asked += 1
-    return ledger.bind(id, value, expiresAt)
+    return shared.bind(`${prefix}${id}`, value, expiresAt)
   }
   return { ledger: { bind }, asked: () => asked }
 }
 
 test('the first key of an SVID is first, then known', async () => {
-  const { ledger } = await counted()
+  const { ledger } = counted()
   const keys = createSenderKeys({ ledger, onSecondKey: 'record' })
   assert.equal(await keys.check(workload('a'), 'key-1', NOW), 'first')
   assert.equal(await keys.check(workload('a'), 'key-1', NOW), 'known')
@@ -32,7 +37,7 @@ test('the first key of an SVID is first, then known', async () => {
 })
 
 test('record: a second key is told once and goes on', async () => {
-  const { ledger } = await counted()
+  const { ledger } = counted()
   const keys = createSenderKeys({ ledger, onSecondKey: 'record' })
   await keys.check(workload('a'), 'key-1', NOW)
   assert.equal(await keys.check(workload('a'), 'key-2', NOW), 'second')
@@ -41,7 +46,7 @@ test('record: a second key is told once and goes on', async () => {
 })
 
 test('refuse: a second key is refused, each time, and the first goes on', async () => {
-  const { ledger } = await counted()
+  const { ledger } = counted()
   const keys = createSenderKeys({ ledger, onSecondKey: 'refuse' })
   await keys.check(workload('a'), 'key-1', NOW)
   for (let time = 0; time < 2; time += 1) {
@@ -54,7 +59,7 @@ test('refuse: a second key is refused, each time, and the first goes on', async 
 })
 
 test('another process sees which key was first', async () => {
-  const { ledger } = await counted()
+  const { ledger } = counted()
   const here = createSenderKeys({ ledger, onSecondKey: 'refuse' })
   const there = createSenderKeys({ ledger, onSecondKey: 'refuse' })
   await here.check(workload('a'), 'key-1', NOW)
@@ -62,7 +67,7 @@ test('another process sees which key was first', async () => {
 })
 
 test('of many keys at once, exactly one is first', async () => {
-  const { ledger } = await counted()
+  const { ledger } = counted()
   const processes = Array.from({ length: 4 }, () =>
     createSenderKeys({ ledger, onSecondKey: 'refuse' }),
   )
@@ -75,7 +80,7 @@ test('of many keys at once, exactly one is first', async () => {
 })
 
 test('after the first sight, the store is not asked again', async () => {
-  const { ledger, asked } = await counted()
+  const { ledger, asked } = counted()
   const keys = createSenderKeys({ ledger, onSecondKey: 'record' })
   for (let time = 0; time < 10; time += 1) await keys.check(workload('a'), `key-${time % 2}`, NOW)
   assert.equal(asked(), 1)
