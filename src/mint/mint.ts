@@ -1,0 +1,24 @@
+/** Signs access tokens (RFC 9068). What they say has been decided and recorded before. */
+import { randomBytes } from 'node:crypto'
+import { encodeBase64url } from '../lib/base64url.ts'
+import type { JsonObject } from '../lib/json.ts'
+import type { TokenClaims } from '../token/claims.ts'
+import { encodeHeader, type SigningKey, signSegments } from '../token/jws.ts'
+
+const JTI_BYTES = 16
+const headerSegments = new WeakMap<SigningKey, string>()
+
+/** The compact token. Header: `typ: at+jwt`, `alg` and `kid` of the key, nothing else. */
+export function mintToken(claims: TokenClaims, key: SigningKey): string {
+  let segment = headerSegments.get(key)
+  if (segment === undefined) {
+    segment = encodeHeader({ typ: 'at+jwt' }, key)
+    headerSegments.set(key, segment)
+  }
+  return signSegments(segment, claims as unknown as JsonObject, key)
+}
+
+/** A token's identity: 128 random bits. */
+export function newJti(): string {
+  return encodeBase64url(randomBytes(JTI_BYTES))
+}
