@@ -1,5 +1,11 @@
+import type { Json } from '../lib/json.ts'
+
 /** What can be stopped. */
 export type TargetKind = 'jti' | 'session' | 'agent' | 'principal'
+
+export const TARGET_KINDS: readonly TargetKind[] = ['jti', 'session', 'agent', 'principal']
+
+const MAX_VALUE_LENGTH = 2048
 
 export interface Target {
   readonly kind: TargetKind
@@ -27,4 +33,29 @@ export interface Revocation {
   readonly until?: number
   readonly reason: string
   readonly by: string
+}
+
+/**
+ * Reads a target from untrusted JSON.
+ *
+ * @throws {TypeError} saying which member is wrong
+ */
+export function parseTarget(json: Json | undefined): Target {
+  if (typeof json !== 'object' || json === null || !('kind' in json)) {
+    throw new TypeError('a target must be an object with kind and value')
+  }
+  const { kind, value, beneath, ...others } = json
+  if (!TARGET_KINDS.includes(kind as TargetKind)) {
+    throw new TypeError(`a target's kind must be one of ${TARGET_KINDS.join(', ')}`)
+  }
+  if (typeof value !== 'string' || value === '' || value.length > MAX_VALUE_LENGTH) {
+    throw new TypeError(`a target's value must be text of 1 to ${MAX_VALUE_LENGTH} characters`)
+  }
+  if (beneath !== undefined && typeof beneath !== 'boolean') {
+    throw new TypeError('beneath must be true or false')
+  }
+  if (beneath && kind !== 'agent') throw new TypeError('beneath is for agents only')
+  if (beneath && value.endsWith('/')) throw new TypeError('a path must not end in a slash')
+  if (Object.keys(others).length > 0) throw new TypeError('a target has an unknown member')
+  return { kind: kind as TargetKind, value, ...(beneath ? { beneath } : {}) }
 }

@@ -1,0 +1,235 @@
+/**
+ * The ledger of one process in one file, durable: a spend is answered after the COMMIT that holds it,
+ * and a COMMIT returns after the disk has it (WAL, synchronous=FULL). Spends that arrive together
+ * share a commit.
+ *
+ * The file is locked for as long as it is open. Two processes could spend in it safely, but the
+ * revocation feed lives inside the process, and an operator who shares the file by mistake should
+ * learn it at the start and not from a verifier that never hears a heartbeat.
+ */
+import { chmodSync, closeSync, mkdirSync, openSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { GroupCommit } from '../lib/group-commit.ts'
+import { memoryFeed } from '../revocation/memory-feed.ts'
+import {
+  checkEpoch,
+  checkId,
+  checkIssuedAt,
+  checkLimit,
+  firstIssueAfter,
+  keptUntil,
+  unavailable,
+} from './bounds.ts'
+import type { Ledger } from './ledger.ts'
+
+export interface SqliteLedgerOptions {
+  /** Created when missing, readable by its owner only. */
+  readonly file: string
+  /** A broker's ledger carries the revocation feed and keeps it. `verifier` by default. */
+  readonly role?: 'broker' | 'verifier'
+  /** How far the clock of whoever issues tokens may be ahead of this machine's; 0 by default. */
+  readonly clockToleranceSeconds?: number
+  /** How long `open` waits for a process that is about to end to let go of the file; 3,000 ms. */
+  readonly lockWaitMs?: number
+  /** Seconds since the epoch. */
+  readonly clock?: () => number
+}
+
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS mark (
+    id TEXT PRIMARY KEY, until INTEGER NOT NULL, value TEXT NOT NULL, uses INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX IF NOT EXISTS mark_until ON mark (until);
+  CREATE TABLE IF NOT EXISTS feed (
+    id TEXT PRIMARY KEY, text TEXT NOT NULL, until REAL
+  ) STRICT, WITHOUT ROWID;`
+
+/** Expired rows dropped by each commit: more than it usually adds, and never a long pause. */
+const PURGED_PER_COMMIT = 256
+
+type Work = (now: number) => void
+
+export function sqliteLedger(options: SqliteLedgerOptions): Ledger {
+  const clock = options.clock ?? (() => Date.now() / 1000)
+  let database: DatabaseSync | undefined
+  let statements: Statements | undefined
+  let since = Number.POSITIVE_INFINITY
+  let closing = false
+
+  const commits = new GroupCommit<Work>({
+    commit(batch) {
+      if (database === undefined || statements === undefined) throw unavailable('not open')
+      const now = clock()
+      try {
+        database.exec('BEGIN IMMEDIATE')
+        statements.purge.run(Math.floor(now), PURGED_PER_COMMIT)
+        for (const work of batch) work(now)
+        database.exec('COMMIT')
+      } catch (error) {
+        if (database.isTransaction) database.exec('ROLLBACK')
+        throw unavailable('the SQLite file could not be written', error)
+      }
+    },
+  })
+
+  /** Runs `work` inside the next commit and answers with what it found once that is durable. */
+  async function commit<T>(work: (now: number, sql: Statements) => T): Promise<T> {
+    const sql = statements
+    if (sql === undefined || closing) throw unavailable('the ledger is not open')
+    let found: { value: T } | undefined
+    await commits.submit((now) => {
+      found = { value: work(now, sql) }
+    })
+    if (found === undefined) throw new Error('committed without having run')
+    return found.value
+  }
+
+  const feed =
+    options.role === 'broker'
+      ? memoryFeed({
+          load: () => {
+            if (statements === undefined) throw unavailable('the ledger is not open')
+            return statements.feed.all().map((row) => ({
+              id: String(row.id),
+              text: String(row.text),
+              expiresAt: row.until === null ? undefined : Number(row.until),
+            }))
+          },
+          save: (entry) =>
+            commit((now, sql) => {
+              sql.feedPurge.run(now)
+              sql.feedSave.run(entry.id, entry.text, entry.expiresAt ?? null)
+            }),
+        })
+      : undefined
+
+  return {
+    kind: 'sqlite',
+    feed,
+
+    async spend(id, expiresAt, issuedAt) {
+      checkId(id)
+      checkIssuedAt(issuedAt)
+      const until = keptUntil(expiresAt, clock())
+      checkEpoch(issuedAt, since)
+      return commit((now, sql) => mark(sql, now, `s${id}`, until))
+    },
+
+    async use(id, limit, proof, expiresAt, issuedAt) {
+      checkId(id)
+      checkId(proof, 'proof')
+      checkLimit(limit)
+      checkIssuedAt(issuedAt)
+      const until = keptUntil(expiresAt, clock())
+      checkEpoch(issuedAt, since)
+      return commit((now, sql) => {
+        if (!mark(sql, now, `s${proof}`, until)) return false
+        return sql.use.run(`u${id}`, until, now, limit, now).changes === 1
+      })
+    },
+
+    async bind(id, value, expiresAt) {
+      checkId(id)
+      checkId(value, 'value')
+      const until = keptUntil(expiresAt, clock())
+      return commit((now, sql) => {
+        sql.bind.run(`b${id}`, until, value, now)
+        return (sql.find.get(`b${id}`) as { value: string }).value
+      })
+    },
+
+    honoursFrom() {
+      if (statements === undefined) throw unavailable('the ledger is not open')
+      return since
+    },
+
+    async open() {
+      if (database !== undefined) return
+      const opened = await openFile(options.file, options.lockWaitMs ?? 3000)
+      try {
+        opened.exec(SCHEMA)
+        // A file made just now may replace one that was lost: nothing older than it is remembered.
+        const made = firstIssueAfter(clock(), options.clockToleranceSeconds ?? 0)
+        opened.prepare(`INSERT OR IGNORE INTO meta VALUES ('since', ?)`).run(made)
+        const row = opened.prepare(`SELECT value FROM meta WHERE name = 'since'`).get()
+        since = Number(row?.value)
+      } catch (error) {
+        opened.close()
+        throw new Error(`${options.file} is not a ledger that can be used`, { cause: error })
+      }
+      database = opened
+      statements = prepare(opened)
+      const waitSeconds = since - clock()
+      if (waitSeconds > 0 && options.clock === undefined) await sleep(waitSeconds * 1000)
+    },
+
+    async close() {
+      closing = true
+      await commits.close()
+      statements = undefined
+      database?.close()
+      database = undefined
+    },
+  }
+}
+
+function mark(sql: Statements, now: number, id: string, until: number): boolean {
+  return sql.mark.run(id, until, now).changes === 1
+}
+
+type Statements = ReturnType<typeof prepare>
+
+function prepare(database: DatabaseSync) {
+  const sql = (text: string): StatementSync => database.prepare(text)
+  // An expired row that is not purged yet counts as absent, so each insert may take its place.
+  return {
+    mark: sql(`INSERT INTO mark VALUES (?, ?, '', 0) ON CONFLICT (id) DO UPDATE
+      SET until = excluded.until WHERE mark.until <= ?`),
+    use: sql(`INSERT INTO mark VALUES (?, ?, '', 1) ON CONFLICT (id) DO UPDATE
+      SET uses = CASE WHEN mark.until <= ? THEN 1 ELSE mark.uses + 1 END,
+          until = MAX(mark.until, excluded.until)
+      WHERE mark.uses < ? OR mark.until <= ?`),
+    bind: sql(`INSERT INTO mark VALUES (?, ?, ?, 0) ON CONFLICT (id) DO UPDATE
+      SET until = excluded.until, value = excluded.value WHERE mark.until <= ?`),
+    find: sql(`SELECT value FROM mark WHERE id = ?`),
+    purge: sql(`DELETE FROM mark WHERE id IN (SELECT id FROM mark WHERE until <= ? LIMIT ?)`),
+    feed: sql(`SELECT id, text, until FROM feed`),
+    feedSave: sql(`INSERT OR REPLACE INTO feed VALUES (?, ?, ?)`),
+    feedPurge: sql(`DELETE FROM feed WHERE until < ?`),
+  }
+}
+
+/** @throws {Error} saying that another process holds the file, or why it cannot be opened */
+async function openFile(file: string, lockWaitMs: number): Promise<DatabaseSync> {
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+  // SQLite gives the -wal file the mode of the main one, so that one is made first.
+  closeSync(openSync(file, 'a', 0o600))
+  chmodSync(file, 0o600)
+  const giveUpAt = performance.now() + lockWaitMs
+  for (;;) {
+    const database = new DatabaseSync(file, { timeout: 0 })
+    try {
+      database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL')
+      database.exec('PRAGMA synchronous = FULL; BEGIN EXCLUSIVE; COMMIT')
+      return database
+    } catch (error) {
+      database.close()
+      if (!isBusy(error)) throw error
+      if (performance.now() >= giveUpAt) {
+        throw new Error(
+          `${file} is in use by another process; SQLite is for one process, use Redis for more`,
+          { cause: error },
+        )
+      }
+    }
+    await sleep(50)
+  }
+}
+
+function isBusy(error: unknown): boolean {
+  const code = error instanceof Error && 'errcode' in error ? Number(error.errcode) & 0xff : 0
+  return code === 5 || code === 6
+}
