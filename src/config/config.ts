@@ -1,0 +1,252 @@
+/**
+ * A file, the environment and flags → one frozen, typed value, or a list of everything that is wrong.
+ *
+ * Precedence: flag, environment, file, default. Nothing that decides who may do what has a default:
+ * an absent file, trust domain, server or policy directory is an error, never "allow". Paths are
+ * relative to the working directory.
+ */
+import { readFile } from 'node:fs/promises'
+import { parseDocument } from 'yaml'
+import { applyEnvironment } from './environment.ts'
+import { ConfigError, describeIssue, type Problem } from './problems.ts'
+import { type Settings, schema } from './schema.ts'
+import { Secret } from './secret.ts'
+import { parseAddress } from './url.ts'
+
+export { ConfigError, type Problem } from './problems.ts'
+export { Secret } from './secret.ts'
+
+export interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+export interface RedisConfig {
+  readonly kind: 'redis'
+  readonly url: Secret | undefined
+  readonly sentinel:
+    | {
+        readonly name: string
+        readonly nodes: readonly Address[]
+        readonly username: string | undefined
+        readonly password: Secret | undefined
+      }
+    | undefined
+  readonly cluster: readonly Address[] | undefined
+  readonly username: string | undefined
+  readonly password: Secret | undefined
+  readonly tls: boolean | undefined
+  readonly replicas: number | undefined
+  readonly prefix: string | undefined
+}
+
+export interface ClientConfig {
+  readonly clientId: string
+  readonly jwks: { readonly keys: readonly Readonly<Record<string, unknown>>[] }
+  readonly scopes: readonly ('writ:introspect' | 'writ:admin')[]
+  readonly resources: readonly string[]
+}
+
+export interface Config {
+  readonly issuer: string
+  readonly listen: { readonly public: Address; readonly admin: Address }
+  readonly keys: { readonly directory: string; readonly algorithm: 'ES256' | 'RS256' | 'Ed25519' }
+  readonly store: { readonly kind: 'sqlite'; readonly file: string } | RedisConfig
+  readonly trust: readonly { readonly trustDomain: string; readonly file: string }[]
+  readonly servers: readonly { readonly resource: string; readonly file: string }[]
+  /** The directory of Cedar policies. */
+  readonly policies: string
+  readonly tokens: { readonly lifetimeSeconds: number; readonly sessionLifetimeSeconds: number }
+  readonly dpop: { readonly nonceSecretFile: string | undefined }
+  readonly identity: { readonly onSecondKey: 'record' | 'refuse' }
+  readonly revocation: { readonly beatEveryMs: number; readonly staleAfterMs: number }
+  readonly audit: { readonly directory: string; readonly arguments: boolean }
+  readonly clients: readonly ClientConfig[]
+  readonly shutdown: { readonly drainSeconds: number }
+  /** What an operator should know about these settings, one sentence each. */
+  readonly notes: readonly string[]
+}
+
+export interface ConfigSources {
+  /** Otherwise `WRIT_CONFIG`, otherwise `config/writ.yaml`. */
+  readonly file?: string | undefined
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Settings given on the command line, in the shape of the file; `undefined` members are not given. */
+  readonly flags?: Readonly<Record<string, unknown>> | undefined
+}
+
+/** @throws {ConfigError} listing every problem with its path */
+export async function loadConfig(sources: ConfigSources): Promise<Config> {
+  const problems: Problem[] = []
+  const file = sources.file ?? sources.env.WRIT_CONFIG ?? 'config/writ.yaml'
+  const settings = await readSettings(file)
+  await applyEnvironment(settings, sources.env, problems)
+  merge(settings, sources.flags ?? {})
+
+  const parsed = schema.safeParse(settings)
+  if (!parsed.success) {
+    problems.push(...parsed.error.issues.flatMap((issue) => describeIssue(issue, settings)))
+  }
+  if (!parsed.success || problems.length > 0) throw new ConfigError(problems)
+  const clients = await loadClients(parsed.data, problems)
+  if (problems.length > 0) throw new ConfigError(problems)
+  return deepFreeze({ ...toConfig(parsed.data), clients })
+}
+
+async function readSettings(file: string): Promise<Record<string, unknown>> {
+  let text: string
+  try {
+    text = await readFile(file, 'utf8')
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    throw new ConfigError([
+      { path: file, message: `the configuration file cannot be read: ${code}` },
+    ])
+  }
+  const document = parseDocument(text, { uniqueKeys: true, prettyErrors: true })
+  const faults = [...document.errors, ...document.warnings]
+  if (faults.length > 0) {
+    // The pretty message quotes the line, and the line may hold a secret: only its first line is shown.
+    throw new ConfigError(
+      faults.map((fault) => ({
+        path: file,
+        message: fault.message.split('\n')[0]!.replace(/:$/, ''),
+      })),
+    )
+  }
+  const settings: unknown = document.toJS({ maxAliasCount: 0 })
+  if (settings === null || typeof settings !== 'object' || Array.isArray(settings)) {
+    throw new ConfigError([{ path: file, message: 'expected settings, one `key: value` per line' }])
+  }
+  return withoutNulls(settings) as Record<string, unknown>
+}
+
+/** A key with nothing after it (its lines are comments) is a key that was not given. */
+function withoutNulls(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutNulls)
+  if (!isGroup(value)) return value
+  const given = Object.entries(value).filter(([, inner]) => inner !== null)
+  return Object.fromEntries(given.map(([key, inner]) => [key, withoutNulls(inner)]))
+}
+
+function merge(into: Record<string, unknown>, from: Readonly<Record<string, unknown>>): void {
+  for (const [key, value] of Object.entries(from)) {
+    if (value === undefined) continue
+    const there = into[key]
+    if (isGroup(value) && isGroup(there)) merge(there, value)
+    else into[key] = value
+  }
+}
+
+function isGroup(value: unknown): value is Record<string, unknown> {
+  return value !== null && typeof value === 'object' && !Array.isArray(value)
+}
+
+async function loadClients(settings: Settings, problems: Problem[]): Promise<ClientConfig[]> {
+  const clients: ClientConfig[] = []
+  for (const [i, client] of settings.clients.entries()) {
+    const at = `clients[${i}].${client.jwks_file === undefined ? 'jwks' : 'jwks_file'}`
+    let jwks: unknown = client.jwks
+    if (client.jwks_file !== undefined) {
+      try {
+        jwks = JSON.parse(await readFile(client.jwks_file, 'utf8'))
+      } catch (error) {
+        const code = (error as NodeJS.ErrnoException).code ?? 'it is not JSON'
+        problems.push({ path: at, message: `the key set cannot be read: ${code}` })
+        continue
+      }
+    }
+    if (!isPublicKeySet(jwks)) {
+      problems.push({
+        path: at,
+        message: 'expected a JSON Web Key Set of at least one public key, and nothing private',
+      })
+      continue
+    }
+    const { client_id: clientId, scopes, resources } = client
+    clients.push({ clientId, jwks, scopes, resources })
+  }
+  return clients
+}
+
+/** A private or shared key in a configuration is a leak already; it is refused, not ignored. */
+function isPublicKeySet(value: unknown): value is ClientConfig['jwks'] {
+  const keys = isGroup(value) ? value.keys : undefined
+  return (
+    Array.isArray(keys) &&
+    keys.length > 0 &&
+    keys.every(
+      (key) =>
+        isGroup(key) &&
+        (key.kty === 'EC' || key.kty === 'RSA' || key.kty === 'OKP') &&
+        !['d', 'p', 'q', 'dp', 'dq', 'qi', 'k', 'oth'].some((member) => member in key),
+    )
+  )
+}
+
+function toConfig(settings: Settings): Omit<Config, 'clients'> {
+  const notes: string[] = []
+  if (settings.listen.mtls !== undefined) {
+    notes.push('listen.mtls is set, but this version opens no mTLS listener')
+  }
+  if (settings.dpop.nonce_secret_file === undefined) {
+    notes.push('dpop.nonce_secret_file is not set, so DPoP proofs are accepted without a nonce')
+  }
+  return {
+    issuer: settings.issuer,
+    listen: {
+      public: parseAddress(settings.listen.public)!,
+      admin: parseAddress(settings.listen.admin)!,
+    },
+    keys: settings.keys,
+    store: toStore(settings.store),
+    trust: settings.trust.map((entry) => ({ trustDomain: entry.spiffe, file: entry.bundle.file })),
+    servers: settings.servers.map((entry) => ({ resource: entry.resource, file: entry.catalogue })),
+    policies: settings.policies,
+    tokens: {
+      lifetimeSeconds: settings.tokens.lifetime_seconds,
+      sessionLifetimeSeconds: settings.tokens.session_lifetime_seconds,
+    },
+    dpop: { nonceSecretFile: settings.dpop.nonce_secret_file },
+    identity: { onSecondKey: settings.identity.second_key },
+    revocation: {
+      beatEveryMs: settings.revocation.beat_every_ms,
+      staleAfterMs: settings.revocation.stale_after_ms,
+    },
+    audit: settings.audit,
+    shutdown: { drainSeconds: settings.shutdown.drain_seconds },
+    notes,
+  }
+}
+
+function toStore(store: Settings['store']): Config['store'] {
+  const { redis } = store
+  if (redis === undefined) return { kind: 'sqlite', file: store.sqlite?.file ?? 'var/writ.db' }
+  const { sentinel } = redis
+  return {
+    kind: 'redis',
+    url: hide(redis.url),
+    sentinel: sentinel && {
+      name: sentinel.name,
+      nodes: sentinel.nodes.map((node) => parseAddress(node)!),
+      username: sentinel.username,
+      password: hide(sentinel.password),
+    },
+    cluster: redis.cluster?.map((node) => parseAddress(node)!),
+    username: redis.username,
+    password: hide(redis.password),
+    tls: redis.tls,
+    replicas: redis.replicas,
+    prefix: redis.prefix,
+  }
+}
+
+function hide(value: string | undefined): Secret | undefined {
+  return value === undefined ? undefined : new Secret(value)
+}
+
+function deepFreeze<T>(value: T): T {
+  if (value === null || typeof value !== 'object' || value instanceof Secret) return value
+  for (const inner of Object.values(value)) deepFreeze(inner)
+  return Object.freeze(value)
+}

@@ -1,0 +1,194 @@
+/**
+ * What a configuration file may say. Every key is named here; any other key is an error.
+ *
+ * A description completes the sentence "expected …" in an error. `secret` marks values that may come
+ * from a file named by an environment variable (`…_FILE`) and are never printed.
+ */
+import { z } from 'zod'
+import { isIssuer, isResource, parseAddress } from './url.ts'
+
+const text = (expected: string) => z.string().min(1).describe(expected)
+const path = (what: string) => text(`the path of ${what}`)
+const secret = (expected: string) => z.string().min(1).meta({ description: expected, secret: true })
+const integer = (min: number, max: number, unit: string) =>
+  z.int().min(min).max(max).describe(`a whole number of ${unit} from ${min} to ${max}`)
+
+const issuer = z
+  .string()
+  .refine(isIssuer)
+  .describe(
+    'an https origin such as https://broker.example (http on loopback only), nothing after it',
+  )
+const resource = z
+  .string()
+  .refine(isResource)
+  .describe('an https URL without a fragment (http on loopback only), in its canonical spelling')
+const address = z
+  .string()
+  .refine((value) => parseAddress(value) !== undefined)
+  .describe('host:port, such as 127.0.0.1:4470 or [::1]:4470')
+const trustDomain = z
+  .string()
+  .regex(/^[a-z0-9._-]{1,255}$/)
+  .describe('a SPIFFE trust domain name such as corp.example')
+
+const redis = z
+  .strictObject({
+    url: secret('a redis:// or rediss:// URL').optional(),
+    sentinel: z
+      .strictObject({
+        name: text('the name of the Sentinel group'),
+        nodes: z.array(address).min(1).describe('a list of host:port'),
+        username: text('a Sentinel user name').optional(),
+        password: secret('the Sentinel password').optional(),
+      })
+      .optional(),
+    cluster: z.array(address).min(1).describe('a list of host:port').optional(),
+    username: text('a Redis user name').optional(),
+    password: secret('the Redis password').optional(),
+    tls: z.boolean().describe('true or false').optional(),
+    replicas: integer(0, 16, 'replicas').optional(),
+    prefix: text('a prefix for keys').optional(),
+  })
+  .refine(
+    ({ url, sentinel, cluster }) =>
+      [url, sentinel, cluster].filter((given) => given !== undefined).length === 1,
+    { error: 'give one of url, sentinel and cluster' },
+  )
+  .describe('the settings of a Redis store')
+
+const client = z
+  .strictObject({
+    client_id: z
+      .string()
+      .regex(/^[\x21-\x7e]{1,200}$/)
+      .describe('up to 200 visible ASCII characters'),
+    jwks_file: path("the client's public JSON Web Key Set").optional(),
+    jwks: z
+      .looseObject({ keys: z.array(z.looseObject({})) })
+      .describe('a JSON Web Key Set')
+      .optional(),
+    scopes: z
+      .array(z.enum(['writ:introspect', 'writ:admin']).describe('writ:introspect or writ:admin'))
+      .min(1)
+      .describe('a list of writ:introspect and writ:admin'),
+    resources: z
+      .array(resource)
+      .describe('a list of resources whose tokens this client may introspect')
+      .default([]),
+  })
+  .refine((value) => (value.jwks === undefined) !== (value.jwks_file === undefined), {
+    error: 'give one of jwks and jwks_file',
+  })
+
+export const schema = z.strictObject({
+  issuer,
+  listen: z
+    .strictObject({
+      public: address.default('127.0.0.1:4470'),
+      mtls: address.optional(),
+      admin: address.default('127.0.0.1:4472'),
+    })
+    .prefault({}),
+  keys: z
+    .strictObject({
+      directory: path('the directory of signing keys').default('keys/signing'),
+      algorithm: z
+        .enum(['ES256', 'RS256', 'Ed25519'])
+        .describe('ES256, RS256 or Ed25519')
+        .default('ES256'),
+    })
+    .prefault({}),
+  store: z
+    .strictObject({
+      sqlite: z
+        .strictObject({ file: path('the database file').default('var/writ.db') })
+        .describe('the settings of an SQLite store')
+        .optional(),
+      redis: redis.optional(),
+    })
+    .refine((value) => value.sqlite === undefined || value.redis === undefined, {
+      error: 'give one of sqlite and redis',
+    })
+    .prefault({}),
+  trust: z
+    .array(
+      z.strictObject({
+        spiffe: trustDomain,
+        bundle: z.strictObject({ file: path("the trust domain's SPIFFE bundle") }),
+      }),
+    )
+    .min(1)
+    .describe('a list of at least one trust domain'),
+  servers: z
+    .array(z.strictObject({ resource, catalogue: path("the server's pinned definitions") }))
+    .min(1)
+    .describe('a list of at least one MCP server'),
+  policies: path('the directory of Cedar policies'),
+  tokens: z
+    .strictObject({
+      lifetime_seconds: integer(5, 300, 'seconds').default(60),
+      session_lifetime_seconds: integer(5, 300, 'seconds').default(300),
+    })
+    .prefault({}),
+  dpop: z.strictObject({ nonce_secret_file: path('the nonce secret').optional() }).prefault({}),
+  identity: z
+    .strictObject({
+      second_key: z
+        .enum(['record', 'refuse'])
+        .describe('record or refuse: what a second sender key for one SVID means')
+        .default('record'),
+    })
+    .prefault({}),
+  revocation: z
+    .strictObject({
+      beat_every_ms: integer(20, 10_000, 'milliseconds').default(250),
+      stale_after_ms: integer(100, 60_000, 'milliseconds').default(1000),
+    })
+    .refine((value) => value.stale_after_ms >= 2 * value.beat_every_ms, {
+      error:
+        'stale_after_ms must be at least twice beat_every_ms, or every late beat stops all calls',
+    })
+    .prefault({}),
+  audit: z
+    .strictObject({
+      directory: path('the directory of audit logs').default('var/audit'),
+      arguments: z.boolean().describe('true or false').default(false),
+    })
+    .prefault({}),
+  clients: z
+    .array(client)
+    .refine((list) => new Set(list.map((item) => item.client_id)).size === list.length, {
+      error: 'each client_id may appear once',
+    })
+    .describe('a list of clients')
+    .default([]),
+  shutdown: z.strictObject({ drain_seconds: integer(0, 300, 'seconds').default(10) }).prefault({}),
+})
+
+export type Settings = z.output<typeof schema>
+
+/** The part of JSON Schema that the rest of this folder walks. */
+export interface SchemaNode {
+  readonly type?: string
+  readonly description?: string
+  readonly secret?: boolean
+  readonly properties?: Readonly<Record<string, SchemaNode>>
+  readonly items?: SchemaNode
+}
+
+/** The same schema as data, for naming near misses and typing environment variables. */
+export const schemaTree = z.toJSONSchema(schema, { io: 'input' }) as SchemaNode
+
+/** The schema at a path; numbers step into lists. */
+export function nodeAt(path: readonly PropertyKey[]): SchemaNode | undefined {
+  return path.reduce<SchemaNode | undefined>(
+    (node, step) =>
+      typeof step === 'number'
+        ? node?.items
+        : node?.properties && Object.hasOwn(node.properties, step)
+          ? node.properties[step as string]
+          : undefined,
+    schemaTree,
+  )
+}

@@ -1,0 +1,39 @@
+/** Addresses that never leave the machine; `http:` is accepted for these alone. */
+export function isLoopbackHost(hostname: string): boolean {
+  return (
+    hostname === 'localhost' ||
+    hostname.endsWith('.localhost') ||
+    hostname === '[::1]' ||
+    /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(hostname)
+  )
+}
+
+function secureUrl(text: string): URL | undefined {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url === undefined || url.username !== '' || url.password !== '') return undefined
+  if (url.protocol === 'https:') return url
+  return url.protocol === 'http:' && isLoopbackHost(url.hostname) ? url : undefined
+}
+
+/**
+ * An issuer is compared byte for byte everywhere, so it has one spelling: an origin without a path
+ * or trailing slash, in lower case, without a default port (RFC 8414 §2).
+ */
+export function isIssuer(text: string): boolean {
+  return secureUrl(text)?.origin === text
+}
+
+/** A resource has one spelling too: what a URL parser would write, no fragment (RFC 8707 §2). */
+export function isResource(text: string): boolean {
+  const url = secureUrl(text)
+  if (url === undefined || text.includes('#')) return false
+  return url.href === text || (url.pathname === '/' && `${text}/` === url.href)
+}
+
+/** `host:port`, the host an IP address or a name, IPv6 in brackets. */
+export function parseAddress(text: string): { host: string; port: number } | undefined {
+  const parts = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})$/.exec(text)
+  const port = Number(parts?.[2])
+  if (parts === null || port > 65_535) return undefined
+  return { host: parts[1]!.replace(/^\[|\]$/g, ''), port }
+}
