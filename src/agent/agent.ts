@@ -177,25 +177,23 @@ function detailOf(
   resource: string,
   task: string,
 ): JsonObject {
+  const { method, identifier, arguments: args, input } = demand
   return {
     type: MCP_ACTION_TYPE,
     locations: [resource],
-    actions: [demand.method],
-    identifier: demand.identifier,
-    ...(demand.arguments === undefined ? {} : { arguments: demand.arguments }),
-    ...(demand.input === undefined ? {} : { input: { ...demand.input } }),
+    actions: [method],
+    identifier,
+    ...(args !== undefined && { arguments: args }),
+    // What a task is told on the way is not bound: its token steers the task as a whole.
+    ...(input !== undefined && !isTaskMethod(method) && { input: { ...input } }),
     task,
   }
 }
 
-/**
- * Session tokens serve one resource; task tokens one task there. An action token is never kept, and
- * neither is a task token that is bound to the input of one update.
- */
+/** Session tokens serve one resource; task tokens one task there. An action token is never kept. */
 function cacheNameOf(demand: Demand, resource: string): string | undefined {
   if (demand.token === 'session') return JSON.stringify([resource])
-  if (!isTaskMethod(demand.method) || demand.input !== undefined) return undefined
-  return JSON.stringify([resource, demand.identifier])
+  return isTaskMethod(demand.method) ? JSON.stringify([resource, demand.identifier]) : undefined
 }
 
 /** What the token is for. URIs and task ids stay out of it: they may be secrets. */

@@ -4,7 +4,7 @@ import { quotable, WritError } from './error.ts'
 /** What to do about each OAuth error a token endpoint may answer with. */
 const ADVICE: Readonly<Record<string, string>> = {
   invalid_request:
-    "the broker did not accept this workload's identity; check that the identity is fresh, that its audience is the broker's issuer, and that the broker trusts its trust domain",
+    "the broker did not accept the request, or not this workload's identity; check that the identity is fresh, that its audience is the broker's issuer, and that the broker trusts its trust domain",
   invalid_target:
     'the broker does not know this MCP server; check that the URL is the resource it is registered under',
   invalid_authorization_details:

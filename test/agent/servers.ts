@@ -1,0 +1,234 @@
+/** The two servers an agent meets, small: real proofs, real tokens and real hashes, on loopback. */
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { grantDetail, parseRequestedDetails } from '../../src/action/mcp-action.ts'
+import { type JsonObject, parseJson } from '../../src/lib/json.ts'
+import { mintToken, newJti } from '../../src/mint/mint.ts'
+import { Refusal } from '../../src/refusal.ts'
+import { verifyProof } from '../../src/token/dpop.ts'
+import type { SigningKey } from '../../src/token/jws.ts'
+import { Nonces } from '../../src/token/nonce.ts'
+
+export interface Running {
+  readonly origin: string
+  close(): Promise<void>
+}
+
+type Answer = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>
+
+export async function serve(answer: Answer): Promise<Running> {
+  const server = createServer((request, response) => {
+    Promise.resolve(answer(request, response)).catch((error: unknown) => {
+      response.destroy(error as Error)
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  return {
+    origin: `http://127.0.0.1:${port}`,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      }),
+  }
+}
+
+export async function readBody(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []
+  for await (const chunk of request) chunks.push(chunk as Buffer)
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+export function sendJson(
+  response: ServerResponse,
+  status: number,
+  body: unknown,
+  headers: Record<string, string> = {},
+): void {
+  response.writeHead(status, { 'content-type': 'application/json', ...headers })
+  response.end(JSON.stringify(body))
+}
+
+/** One token request, as the broker read it. */
+export interface Asked {
+  readonly form: URLSearchParams
+  readonly details: JsonObject | undefined
+  readonly jkt: string
+}
+
+export interface TestBroker extends Running {
+  readonly asked: Asked[]
+  readonly tokens: string[]
+  metadataRequests: number
+  /** Answers the next token requests instead of the broker, first one first. */
+  readonly instead: Answer[]
+  /** Changes what the next answers say. */
+  answer: Record<string, unknown>
+  metadata: Record<string, unknown>
+}
+
+export interface TestBrokerOptions {
+  readonly nonces?: boolean
+  readonly lifetimeSeconds?: number
+  readonly taskUses?: number
+  /** The path of the issuer, as in `/tenant`. */
+  readonly path?: string
+}
+
+export async function startBroker(options: TestBrokerOptions = {}): Promise<TestBroker> {
+  const key = signingKey()
+  const nonces = options.nonces ? new Nonces(randomBytes(32)) : undefined
+  const path = options.path ?? ''
+  const broker = {
+    asked: [] as Asked[],
+    tokens: [] as string[],
+    metadataRequests: 0,
+    instead: [] as Answer[],
+    answer: {},
+    metadata: {},
+  }
+  const running = await serve(async (request, response) => {
+    const issuer = `${running.origin}${path}`
+    if (request.url === `/.well-known/oauth-authorization-server${path}`) {
+      broker.metadataRequests += 1
+      sendJson(response, 200, { issuer, token_endpoint: `${issuer}/token`, ...broker.metadata })
+      return
+    }
+    const body = await readBody(request)
+    const instead = broker.instead.shift()
+    if (instead !== undefined) return await instead(request, response)
+    const now = Date.now() / 1000
+    const form = new URLSearchParams(body)
+    try {
+      const headers = [request.headers.dpop ?? []].flat()
+      const url = `${issuer}/token`
+      const proof = await verifyProof(headers, {
+        method: 'POST',
+        url,
+        now,
+        ...(nonces && { nonces }),
+      })
+      const details = form.get('authorization_details')
+      const element = details === null ? undefined : parseRequestedDetails(parseJson(details))
+      broker.asked.push({ form, details: element?.element, jkt: proof.jkt })
+      const task = element?.action.method.startsWith('tasks/')
+      const granted =
+        element &&
+        grantDetail(element.action, {
+          definitionHash: undefined,
+          maxUses: task ? (options.taskUses ?? 3) : 1,
+        })
+      const lifetime = options.lifetimeSeconds ?? 60
+      const token = mintToken(
+        {
+          iss: issuer,
+          aud: form.get('resource') ?? '',
+          sub: 'spiffe://test.example/agent',
+          client_id: 'spiffe://test.example/agent',
+          jti: newJti(),
+          iat: Math.floor(now),
+          exp: Math.floor(now) + lifetime,
+          sid: 'session',
+          scope: granted ? 'mcp:action' : 'mcp:session',
+          ...(granted && { authorization_details: [granted as unknown as JsonObject] }),
+          cnf: { jkt: proof.jkt },
+        },
+        key,
+      )
+      broker.tokens.push(token)
+      sendJson(response, 200, {
+        access_token: token,
+        issued_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+        token_type: 'DPoP',
+        expires_in: lifetime,
+        ...(granted && { authorization_details: [granted] }),
+        ...broker.answer,
+      })
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error
+      const nonce = error.reason.code === 'nonce_required' && nonces?.issue(now)
+      const code = nonce ? 'use_dpop_nonce' : 'invalid_request'
+      const description = JSON.stringify(error.reason)
+      const headers: Record<string, string> = nonce ? { 'dpop-nonce': nonce } : {}
+      sendJson(response, 400, { error: code, error_description: description }, headers)
+    }
+  })
+  return Object.assign(broker, running, { origin: `${running.origin}${path}` })
+}
+
+function signingKey(): SigningKey {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const publicJwk = publicKey.export({ format: 'jwk' }) as JsonObject
+  return { kid: 'test', algorithm: 'ES256', key: privateKey, publicJwk }
+}
+
+/** One request at an MCP server. */
+export interface Received {
+  readonly method: string
+  readonly body: string
+  readonly authorization: string
+  readonly headers: IncomingMessage['headers']
+}
+
+export interface TestServer extends Running {
+  readonly received: Received[]
+  readonly instead: Answer[]
+}
+
+/**
+ * Answers every MCP request with an empty result, once the proof fits its token.
+ *
+ * @param options.nonces whether a nonce is demanded
+ */
+export async function startMcpServer(options: { nonces?: boolean } = {}): Promise<TestServer> {
+  const nonces = options.nonces ? new Nonces(randomBytes(32)) : undefined
+  const received: Received[] = []
+  const instead: Answer[] = []
+  const running = await serve(async (request, response) => {
+    const body = await readBody(request)
+    const authorization = request.headers.authorization ?? ''
+    const { method = '', headers, url = '' } = request
+    received.push({ method, body, authorization, headers })
+    const now = Date.now() / 1000
+    try {
+      await verifyProof([headers.dpop ?? []].flat(), {
+        method,
+        url: `${running.origin}${url}`,
+        now,
+        accessToken: authorization.replace(/^DPoP /, ''),
+        ...(nonces && { nonces }),
+      })
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error
+      const nonce = error.reason.code === 'nonce_required' ? nonces?.issue(now) : undefined
+      const code = nonce === undefined ? 'invalid_dpop_proof' : 'use_dpop_nonce'
+      sendJson(
+        response,
+        401,
+        { error: code },
+        {
+          'www-authenticate': `Bearer resource_metadata="x", DPoP error="${code}", algs="ES256"`,
+          ...(nonce !== undefined && { 'dpop-nonce': nonce }),
+        },
+      )
+      return
+    }
+    const answer = instead.shift()
+    if (answer !== undefined) return await answer(request, response)
+    sendJson(response, 200, { jsonrpc: '2.0', id: 1, result: {} })
+  })
+  return Object.assign({ received, instead }, running)
+}
+
+/** Has the form of a JWT-SVID; nobody in these tests checks it. */
+export const IDENTITY = `${'h'.repeat(40)}.${'p'.repeat(80)}.${'s'.repeat(86)}`
+
+export function message(method: string, params: JsonObject = {}): RequestInit {
+  return {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }),
+  }
+}
