@@ -127,7 +127,6 @@ test('the requests about one task share its token as often as it may be used', a
   await fetch(url, message('tasks/update', input))
   assert.equal(broker.asked.length - asked, 3, 'what a task is told needs no token of its own')
 })
-})
 
 test('a second round asks for its input too, under the same task as the first', async () => {
   const { fetch } = agentFor()
