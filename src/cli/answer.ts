@@ -1,0 +1,75 @@
+/**
+ * What a command says and how it ends. Every command prints its answer on standard output and its
+ * errors on standard error; with `--json`, exactly one object on standard output, errors too.
+ */
+
+/** Documented in this folder's README; scripts depend on these. */
+export const EXIT = {
+  ok: 0,
+  /** The question was understood and the answer is no: refused, denied, different, not valid. */
+  no: 1,
+  /** The command line or the configuration is wrong. */
+  usage: 2,
+  /** Something this needs cannot be reached: a store, a broker, an MCP server. */
+  unavailable: 3,
+  /** A bug in Writ. */
+  bug: 4,
+} as const
+
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT]
+
+export interface Answer {
+  /** Without `ok`; that follows from the exit code. */
+  readonly json: Readonly<Record<string, unknown>>
+  /** The same for people; no newline at the end. */
+  readonly text: string
+  readonly exitCode?: 0 | 1
+}
+
+/** An end of a command that is not an answer. */
+export class CliError extends Error {
+  readonly code: 'refused' | 'usage' | 'configuration' | 'unavailable' | 'bug'
+  readonly hint: string | undefined
+
+  constructor(
+    code: CliError['code'],
+    message: string,
+    options: { readonly hint?: string; readonly cause?: unknown } = {},
+  ) {
+    super(message, { cause: options.cause })
+    this.name = 'CliError'
+    this.code = code
+    this.hint = options.hint
+  }
+
+  get exitCode(): ExitCode {
+    return EXIT_OF[this.code]
+  }
+}
+
+const EXIT_OF: Readonly<Record<CliError['code'], ExitCode>> = {
+  refused: EXIT.no,
+  usage: EXIT.usage,
+  configuration: EXIT.usage,
+  unavailable: EXIT.unavailable,
+  bug: EXIT.bug,
+}
+
+export function printAnswer(answer: Answer, json: boolean): void {
+  const ok = (answer.exitCode ?? EXIT.ok) === EXIT.ok
+  const text = json ? JSON.stringify({ ok, ...answer.json }) : answer.text
+  if (text !== '') process.stdout.write(`${text}\n`)
+  process.exitCode = answer.exitCode ?? EXIT.ok
+}
+
+export function printError(error: CliError, json: boolean): void {
+  const { code, message, hint } = error
+  if (json) {
+    const shown = { code, message, ...(hint === undefined ? {} : { hint }) }
+    process.stdout.write(`${JSON.stringify({ ok: false, error: shown })}\n`)
+  } else {
+    process.stderr.write(`writ: error: ${message}\n`)
+    if (hint !== undefined) process.stderr.write(`writ: hint: ${hint}\n`)
+  }
+  process.exitCode = error.exitCode
+}

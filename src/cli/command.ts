@@ -1,0 +1,29 @@
+import type { Command } from 'commander'
+import { type Answer, printAnswer } from './answer.ts'
+
+/** What a command does: its options, then its positional arguments. */
+export type Run<Options> = (options: Options, ...positional: string[]) => Promise<Answer>
+
+/** Adds what every command has: `--json`, an example, and one answer at the end. */
+export function finish<Options extends object>(
+  command: Command,
+  example: string,
+  run: Run<Options>,
+): Command {
+  return command
+    .option('--json', 'print exactly one JSON object')
+    .addHelpText('after', `\nExample:\n  ${example}`)
+    .action(async () => {
+      const answer = await run(command.opts<Options>(), ...(command.processedArgs as string[]))
+      printAnswer(answer, 'json' in command.opts())
+    })
+}
+
+/** Seconds of a duration as in `30s`, `15m`, `2h`, `7d`; undefined when it is none. */
+export function parseDuration(text: string): number | undefined {
+  const match = /^([1-9]\d{0,5})([smhd])$/.exec(text)
+  if (match === null) return undefined
+  return Number(match[1]) * (UNIT_SECONDS[match[2] ?? ''] ?? Number.NaN)
+}
+
+const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 }

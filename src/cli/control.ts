@@ -1,0 +1,154 @@
+import { chmod, lstat, unlink } from 'node:fs/promises'
+import { createServer, type IncomingMessage, request, type Server } from 'node:http'
+import { join, relative } from 'node:path'
+import { isJsonObject, type JsonObject, parseJson } from '../lib/json.ts'
+
+/**
+ * The way in for commands on the broker's own host: a Unix socket, mode 0600, so that the operating
+ * system decides who may use it: the broker's own user, and root. It carries what must be done by
+ * the process that holds the keys and the store, and nothing a browser or the network can reach.
+ *
+ * It needs no sign-in of its own: whoever can open it could read the broker's signing keys as well.
+ */
+export interface Control {
+  /** Undefined when another broker on this host already answers under this path. */
+  readonly path: string | undefined
+  close(): Promise<void>
+}
+
+export type ControlAction = (body: JsonObject) => Promise<JsonObject>
+
+const MAX_BODY_BYTES = 16 * 1024
+/** What a Unix socket's path may be long (sun_path is 104 to 108 bytes, with its final NUL). */
+const MAX_PATH_BYTES = 103
+const ANSWER_WITHIN_MS = 10_000
+
+/** Beside the audit log: every broker has that directory, may write there, and owns it. */
+export function controlPath(auditDirectory: string): string {
+  return join(auditDirectory, 'control.sock')
+}
+
+/** A long path may still be short from here; a path that stays too long cannot be used. */
+function socketPath(path: string): string | undefined {
+  const candidates = [path, relative(process.cwd(), path)]
+  return candidates.find((one) => Buffer.byteLength(one) <= MAX_PATH_BYTES)
+}
+
+/** Listens for `POST /<action>`. @throws {Error} when the socket cannot be made private */
+export async function openControl(
+  path: string,
+  actions: Readonly<Record<string, ControlAction>>,
+): Promise<Control> {
+  const name = socketPath(path)
+  if (name === undefined) return { path: undefined, close: async () => {} }
+  const server = createServer(async (incoming, outgoing) => {
+    const { status, body } = await answer(incoming, actions)
+    outgoing.writeHead(status, { 'content-type': 'application/json', connection: 'close' })
+    outgoing.end(JSON.stringify(body))
+  })
+  server.requestTimeout = ANSWER_WITHIN_MS
+  if (!(await listen(server, name))) {
+    if (await isAnswered(name)) return { path: undefined, close: async () => {} }
+    // Left behind by a broker that was killed. Only a socket is ever removed.
+    if (!(await lstat(name)).isSocket()) throw new Error(`${path} is in the way and no socket`)
+    await unlink(name)
+    if (!(await listen(server, name))) return { path: undefined, close: async () => {} }
+  }
+  await chmod(name, 0o600)
+  return {
+    path,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      }),
+  }
+}
+
+/** False when the name is taken. */
+function listen(server: Server, path: string): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const failed = (error: NodeJS.ErrnoException) =>
+      error.code === 'EADDRINUSE' ? resolve(false) : reject(error)
+    server.once('error', failed)
+    // The socket is made inside listen(); it must never exist with wider permissions, however
+    // briefly, so the mask is set around that call.
+    const mask = process.umask(0o177)
+    try {
+      server.listen(path, () => {
+        server.off('error', failed)
+        resolve(true)
+      })
+    } finally {
+      process.umask(mask)
+    }
+  })
+}
+
+async function isAnswered(path: string): Promise<boolean> {
+  // Whatever it answers, and be it that it knows no such action, somebody is there.
+  return await callControl(path, 'ping', {}).then(
+    (found) => found !== undefined,
+    () => true,
+  )
+}
+
+async function answer(
+  incoming: IncomingMessage,
+  actions: Readonly<Record<string, ControlAction>>,
+): Promise<{ status: number; body: JsonObject }> {
+  const name = incoming.url?.slice(1) ?? ''
+  const action = Object.hasOwn(actions, name) ? actions[name] : undefined
+  if (incoming.method !== 'POST' || action === undefined) {
+    return { status: 404, body: { error: 'there is no such action' } }
+  }
+  try {
+    const chunks: Buffer[] = []
+    let bytes = 0
+    for await (const chunk of incoming as AsyncIterable<Buffer>) {
+      bytes += chunk.length
+      if (bytes > MAX_BODY_BYTES) return { status: 413, body: { error: 'the body is too large' } }
+      chunks.push(chunk)
+    }
+    const body = parseJson(Buffer.concat(chunks))
+    if (!isJsonObject(body)) return { status: 400, body: { error: 'the body is no object' } }
+    return { status: 200, body: await action(body) }
+  } catch (error) {
+    return { status: 500, body: { error: error instanceof Error ? error.message : String(error) } }
+  }
+}
+
+/**
+ * Asks the broker behind the socket. Undefined when none is there.
+ *
+ * @throws {Error} with the broker's words when it could not do it
+ */
+export function callControl(
+  path: string,
+  action: string,
+  body: JsonObject,
+): Promise<JsonObject | undefined> {
+  const socket = socketPath(path)
+  if (socket === undefined) return Promise.resolve(undefined)
+  return new Promise((resolve, reject) => {
+    const call = request({ socketPath: socket, path: `/${action}`, method: 'POST' })
+    call.setTimeout(ANSWER_WITHIN_MS, () => call.destroy(new Error('the broker does not answer')))
+    call.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') resolve(undefined)
+      else reject(error)
+    })
+    call.on('response', async (response) => {
+      try {
+        const chunks: Buffer[] = []
+        for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk)
+        const answered = parseJson(Buffer.concat(chunks))
+        if (!isJsonObject(answered)) throw new Error('the broker answered with no object')
+        if (response.statusCode !== 200) throw new Error(String(answered.error))
+        resolve(answered)
+      } catch (error) {
+        reject(error)
+      }
+    })
+    call.end(JSON.stringify(body))
+  })
+}

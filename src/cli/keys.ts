@@ -1,0 +1,100 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import type { Command } from 'commander'
+import { type KeyState, newKeys, rotateKeys, type SigningAlgorithm } from '../mint/keys.ts'
+import { type Answer, CliError } from './answer.ts'
+import { finish, parseDuration } from './command.ts'
+import { type ConfigOption, configured, readConfig, withConfig } from './settings.ts'
+import { instant, table } from './text.ts'
+
+interface NewOptions extends ConfigOption {
+  directory?: string
+  algorithm?: string
+}
+
+interface RotateOptions extends NewOptions {
+  publish?: string
+}
+
+const ALGORITHMS: readonly SigningAlgorithm[] = ['ES256', 'RS256', 'Ed25519']
+
+export function addKeys(root: Command): void {
+  const keys = root.command('keys').description('the keys the broker signs tokens with')
+  const fresh = withConfig(keys.command('new'))
+    .description('make the first signing key, and the nonce secret when it is configured')
+    .option('--directory <directory>', 'instead of the configured one')
+    .option('--algorithm <name>', 'ES256, RS256 or Ed25519')
+  finish(fresh, 'writ keys new --config config/writ.yaml', makeKeys)
+
+  const rotate = withConfig(keys.command('rotate'))
+    .description('publish the next signing key; it signs after a while, the old one fades out')
+    .option('--directory <directory>', 'instead of the configured one')
+    .option('--algorithm <name>', 'ES256, RS256 or Ed25519; that of the present key')
+    .option('--publish <duration>', 'how long it is published before it signs', '5m')
+  finish(rotate, 'writ keys rotate --config config/writ.yaml', publishNextKey)
+}
+
+async function makeKeys(options: NewOptions): Promise<Answer> {
+  const chosen = parseAlgorithm(options.algorithm)
+  const config = options.directory === undefined ? await readConfig(options) : undefined
+  const directory = options.directory ?? config?.keys.directory ?? ''
+  const algorithm = chosen ?? config?.keys.algorithm ?? 'ES256'
+  const now = Date.now() / 1000
+  const state = await configured(() => newKeys(directory, algorithm, now))
+  const secretFile = await makeNonceSecret(config?.dpop.nonceSecretFile)
+  const secret = secretFile === undefined ? '' : `\nmade the nonce secret ${secretFile}`
+  return {
+    json: { directory, key: state, nonceSecretFile: secretFile ?? null },
+    text: `made a signing key in ${directory}${secret}\n${describe(state, now)}`,
+  }
+}
+
+/** The configured nonce secret when there is none yet; an existing one is left as it is. */
+async function makeNonceSecret(file: string | undefined): Promise<string | undefined> {
+  if (file === undefined) return undefined
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 })
+  const secret = `${randomBytes(32).toString('base64url')}\n`
+  try {
+    await writeFile(file, secret, { flag: 'wx', mode: 0o600 })
+    return file
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return undefined
+    throw new CliError('configuration', `cannot write the nonce secret ${file}`, { cause: error })
+  }
+}
+
+async function publishNextKey(options: RotateOptions): Promise<Answer> {
+  const algorithm = parseAlgorithm(options.algorithm)
+  const publishSeconds = options.publish === '0s' ? 0 : parseDuration(options.publish ?? '5m')
+  if (publishSeconds === undefined) {
+    throw new CliError('usage', `"${options.publish}" is no duration, expected one as in 5m`)
+  }
+  const directory = options.directory ?? (await readConfig(options)).keys.directory
+  const now = Date.now() / 1000
+  const state = await configured(() =>
+    rotateKeys(directory, now, {
+      publishSeconds,
+      ...(algorithm === undefined ? {} : { algorithm }),
+    }),
+  )
+  return {
+    json: { directory, key: state },
+    text: `published the next signing key in ${directory}\n${describe(state, now)}`,
+  }
+}
+
+function parseAlgorithm(text: string | undefined): SigningAlgorithm | undefined {
+  if (text === undefined) return undefined
+  const algorithm = ALGORITHMS.find((name) => name === text)
+  if (algorithm !== undefined) return algorithm
+  throw new CliError('usage', `"${text}" is no algorithm, expected one of ${ALGORITHMS.join(', ')}`)
+}
+
+function describe(state: KeyState, now: number): string {
+  return table([
+    ['key', state.kid],
+    ['algorithm', state.algorithm],
+    ['signs from', instant(state.signsFrom, now)],
+  ])
+}

@@ -1,0 +1,26 @@
+#!/usr/bin/env node
+// Nothing is imported before the version is known to do: on an older Node the imports themselves
+// would fail, with an error that says nothing to the person who reads it.
+const NEEDED = [24, 15] as const
+
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+if (major < NEEDED[0] || (major === NEEDED[0] && minor < NEEDED[1])) {
+  const message = `needs Node ${NEEDED.join('.')} or newer, this is ${process.versions.node}`
+  if (process.argv.includes('--json')) {
+    const error = { code: 'usage', message, hint: 'install a newer Node.js' }
+    process.stdout.write(`${JSON.stringify({ ok: false, error })}\n`)
+  } else {
+    process.stderr.write(`writ: error: ${message}\nwrit: hint: install a newer Node.js\n`)
+  }
+  process.exitCode = 2
+} else {
+  // Node's own SQLite announces itself as experimental in each process; operators cannot act on it.
+  const emitWarning = process.emitWarning.bind(process) as (...args: unknown[]) => void
+  process.emitWarning = (warning: string | Error, ...rest: unknown[]) => {
+    if (!String(warning).startsWith('SQLite is an experimental')) emitWarning(warning, ...rest)
+  }
+  const { run } = await import('./program.ts')
+  await run(process.argv)
+}
+
+export {}

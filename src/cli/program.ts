@@ -1,0 +1,122 @@
+import { Command, CommanderError } from 'commander'
+import { Refusal } from '../refusal.ts'
+import { CliError, EXIT, printError } from './answer.ts'
+import { addCatalogue } from './catalogue.ts'
+import { addIdentity } from './identity-dev.ts'
+import { addKeys } from './keys.ts'
+import { addPolicy } from './policy.ts'
+import { addRedisAcl } from './redis-acl.ts'
+import { addRevoke } from './revoke.ts'
+import { addServe } from './serve.ts'
+import { printable } from './text.ts'
+import { addToken } from './token-inspect.ts'
+
+const USAGE = `Usage: writ <command> [options]
+
+One token, one caller, one MCP action, once.
+
+  writ serve [--check]              run the broker, or check its configuration
+  writ keys new | rotate            make the first signing key, or the next one
+  writ catalogue pin <url>          write down what an MCP server offers
+  writ catalogue diff <file> <url>  what has changed since it was pinned
+  writ policy check                 do all policies load?
+  writ policy explain …             may this agent call this tool, and by which policy?
+  writ token inspect [file|-]       what is this token good for?
+  writ revoke <target>              stop a token, a session, an agent or a principal
+  writ redis-acl                    print the Redis users of broker and verifiers
+  writ identity dev                 make a development trust domain and issue from it
+
+Options of every command:
+  --json     print exactly one JSON object
+  -h, --help
+
+Example:
+  writ revoke 'agent:spiffe://corp.example/agents/*' --reason 'key leaked' --for 1h
+
+Exit codes: 0 yes or done, 1 no, 2 usage or configuration, 3 something is unreachable, 4 a bug
+`
+
+function program(): Command {
+  const root = new Command('writ').helpCommand(false)
+  root.helpInformation = () => USAGE
+  addServe(root)
+  addKeys(root)
+  addCatalogue(root)
+  addPolicy(root)
+  addToken(root)
+  addRevoke(root)
+  addRedisAcl(root)
+  addIdentity(root)
+  prepare(root)
+  return root
+}
+
+// Commander would end the process by itself, in the middle of an answer.
+function prepare(command: Command): void {
+  command.exitOverride().configureOutput({ writeErr: () => {} })
+  for (const each of command.commands) prepare(each)
+}
+
+/** Runs one command line. Never rejects; the process' exit code says how it ended. */
+export async function run(argv: readonly string[]): Promise<void> {
+  const end = argv.indexOf('--')
+  const json = argv.slice(0, end === -1 ? undefined : end).includes('--json')
+  try {
+    const root = program()
+    if (argv.length <= 2) {
+      throw new CliError('usage', 'no command was given', { hint: 'run writ --help' })
+    }
+    await root.parseAsync(argv)
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) {
+      process.exitCode = EXIT.ok
+      return
+    }
+    printError(toCliError(error), json)
+  }
+}
+
+/** Every error a command may end with, in one place. */
+export function toCliError(error: unknown): CliError {
+  if (error instanceof CliError) return error
+  if (error instanceof CommanderError) {
+    if (error.code === 'commander.help') {
+      return new CliError('usage', 'a subcommand is missing', { hint: 'run writ --help' })
+    }
+    const message = error.message.replace(/^error: /, '').replace(/\.$/, '')
+    return new CliError('usage', lowerFirst(message), { hint: 'run writ --help' })
+  }
+  if (error instanceof Refusal) return refusalError(error)
+  const { name, code, message } = error as NodeJS.ErrnoException
+  if (name === 'ConfigError') return new CliError('configuration', message, { cause: error })
+  if (code !== undefined && UNREACHABLE.has(code)) {
+    return new CliError('unavailable', `cannot connect (${code})`, { cause: error })
+  }
+  const hint = 'this is a bug in writ; run again with WRIT_DEBUG=1 to see where it happened'
+  if (process.env.WRIT_DEBUG !== undefined) process.stderr.write(`${(error as Error).stack}\n`)
+  return new CliError('bug', printable(`${message ?? error}`), { hint, cause: error })
+}
+
+const UNREACHABLE = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ETIMEDOUT',
+])
+
+function refusalError(refusal: Refusal): CliError {
+  const { code, ...evidence } = refusal.reason
+  const unavailable = code.endsWith('_unavailable') || code === 'revocations_stale'
+  const detail = Object.entries(evidence).map(([name, value]) => `${name} ${value}`)
+  const message = [code.replaceAll('_', ' '), ...detail].join(', ')
+  return new CliError(unavailable ? 'unavailable' : 'refused', printable(message), {
+    cause: refusal,
+  })
+}
+
+function lowerFirst(text: string): string {
+  return text.slice(0, 1).toLowerCase() + text.slice(1)
+}

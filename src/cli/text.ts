@@ -1,0 +1,28 @@
+// How answers look to people.
+
+/**
+ * Text from elsewhere, safe for a terminal: control and direction-changing characters are shown
+ * escaped, so that a claim cannot move the cursor or rewrite what is on the screen.
+ */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (character) => {
+    const code = character.codePointAt(0) ?? 0
+    return `\\u{${code.toString(16)}}`
+  })
+}
+
+/** Lines of `name  value`, indented and aligned; those without a value are left out. */
+export function table(rows: readonly (readonly [string, string | undefined])[]): string {
+  const shown = rows.filter((row): row is readonly [string, string] => row[1] !== undefined)
+  const width = Math.max(0, ...shown.map(([name]) => name.length))
+  return shown.map(([name, value]) => `  ${name.padEnd(width)}  ${printable(value)}`).join('\n')
+}
+
+/** An instant (seconds since the epoch) and how far away it is. */
+export function instant(seconds: number, now: number): string {
+  const date = new Date(seconds * 1000)
+  if (Number.isNaN(date.getTime())) return `${seconds} (no such time)`
+  const distance = Math.round(seconds - now)
+  const away = distance >= 0 ? `in ${distance} s` : `${-distance} s ago`
+  return `${date.toISOString()} (${away})`
+}
