@@ -1,0 +1,299 @@
+/**
+ * The order of checks. The order is the design: everything that can be wrong with a request is
+ * found before anything is spent, so a wrong request never burns a right token; and what is spent
+ * is spent before anything runs, so a right token runs once.
+ */
+import { createHash, randomUUID } from 'node:crypto'
+import { type Demand, demandOf, demandOfHttp } from '../action/demand.ts'
+import { equalHash } from '../action/hash.ts'
+import { checkHeaders, checkParamHeaders } from '../action/headers.ts'
+import { type GrantedDetail, matchDetails } from '../action/mcp-action.ts'
+import { type Message, parseMessage } from '../action/message.ts'
+import type { Ledger } from '../ledger/ledger.ts'
+import { refuse } from '../refusal.ts'
+import type { Subject } from '../revocation/target.ts'
+import type { VerifiedToken } from '../token/access-token.ts'
+import { ACTION_SCOPE, type Actor, SESSION_SCOPE } from '../token/claims.ts'
+import { type VerifiedProof, verifyProof } from '../token/dpop.ts'
+import { type Credential, parseAuthorization } from './credential.ts'
+import { definitionHashFor, inputSchemaOf } from './definitions.ts'
+import { checkDoors, type Doors } from './doors.ts'
+import type { GateRequest } from './request.ts'
+import type { LegacySessions } from './sessions.ts'
+import type { Told } from './told.ts'
+
+/** What one verifier checks with. */
+export interface Parts {
+  readonly issuer: string
+  readonly resource: string
+  readonly maxBodyBytes: number
+  readonly doors: Doors
+  readonly told: Pick<Told, 'definitions' | 'nonces' | 'check'>
+  readonly tokens: {
+    verify(text: string, now: number): VerifiedToken | Promise<VerifiedToken>
+  }
+  readonly certificates: boolean
+  readonly sessions: LegacySessions
+  readonly revocations: { check(subject: Subject, now: number): void }
+  readonly ledger: Pick<Ledger, 'spend' | 'use' | 'honoursFrom'>
+}
+
+/** What is established so far about one request; each step adds to it and reads what came before. */
+export interface Examination {
+  readonly request: GateRequest
+  /** Seconds since the epoch, read once. */
+  readonly now: number
+  message?: Message
+  demand?: Demand
+  credential?: Credential
+  token?: VerifiedToken
+  /** Who holds the token's key: a DPoP proof, or the certificate of the connection. */
+  holder?: VerifiedProof | { readonly certificate: string }
+  granted?: GrantedDetail
+}
+
+export type Step = (exam: Examination, parts: Parts) => void | Promise<void>
+
+export const STEPS: readonly Step[] = [
+  hostAndOrigin,
+  httpForm,
+  oneMessage,
+  headersEqualBody,
+  oneAuthorization,
+  accessToken,
+  binding,
+  scope,
+  action,
+  legacySession,
+  notRevoked,
+  notBeforeEpoch,
+  spend,
+]
+
+/** Runs the steps one after the other; the first that refuses ends it. */
+export async function examine(
+  exam: Examination,
+  parts: Parts,
+  steps: readonly Step[] = STEPS,
+): Promise<void> {
+  parts.told.check()
+  for (const step of steps) {
+    const pending = step(exam, parts)
+    if (pending !== undefined) await pending
+  }
+}
+
+function hostAndOrigin({ request }: Examination, { doors }: Parts): void {
+  checkDoors(request, doors)
+}
+
+/**
+ * Only what both SDKs' servers refuse as well (HTTP 405, 406 and 415). Left to them, it would be
+ * refused after the token is spent.
+ */
+function httpForm({ request }: Examination): void {
+  const { method } = request
+  if (method !== 'POST' && method !== 'GET' && method !== 'DELETE') {
+    malformed('the HTTP method must be POST, GET or DELETE')
+  }
+  const accepted = request.headers('accept').join(',').toLowerCase()
+  if (method === 'GET' && !accepted.includes('text/event-stream')) {
+    malformed('Accept must list text/event-stream')
+  }
+  if (method !== 'POST') return
+  if (!accepted.includes('application/json') || !accepted.includes('text/event-stream')) {
+    malformed('Accept must list application/json and text/event-stream')
+  }
+  const types = request.headers('content-type')
+  if (types.length !== 1 || !/^application\/json\s*(;|$)/i.test(types[0] ?? '')) {
+    malformed('Content-Type must be application/json')
+  }
+}
+
+/** @param detail is sent to the caller */
+function malformed(detail: string): never {
+  refuse({ code: 'request_malformed', detail })
+}
+
+/** One JSON-RPC message, strictly parsed, and what its method demands. GET and DELETE carry none. */
+function oneMessage(exam: Examination, { maxBodyBytes }: Parts): void {
+  const { method, body } = exam.request
+  if (method === 'GET' || method === 'DELETE') {
+    exam.demand = demandOfHttp(method)
+    return
+  }
+  const bytes = body ?? new Uint8Array()
+  // Before parsing: a gate stops reading one byte past the limit.
+  if (bytes.byteLength > maxBodyBytes) {
+    refuse({ code: 'request_too_large', limitBytes: maxBodyBytes })
+  }
+  exam.message = parseMessage(bytes, { maxBytes: maxBodyBytes })
+  exam.demand = demandOf(exam.message)
+}
+
+/** What proxies on the way may have judged the request by is what it says. */
+function headersEqualBody({ request, message, demand }: Examination, parts: Parts): void {
+  if (message === undefined) return
+  const header = (name: string) => {
+    const values = request.headers(name)
+    // Of two values one could be compared here and the other believed by what comes after.
+    if (values.length > 1) refuse({ code: 'header_mismatch', header: name })
+    return values[0]
+  }
+  checkHeaders(message, header)
+  if (message.era !== 'modern' || demand?.token !== 'action') return
+  const schema = inputSchemaOf(parts.told.definitions, demand)
+  if (schema !== undefined) checkParamHeaders(schema, demand.arguments, header)
+}
+
+function oneAuthorization(exam: Examination): void {
+  exam.credential = parseAuthorization(exam.request.headers('authorization'))
+}
+
+/** Type, algorithm, key, issuer, audience, times. */
+async function accessToken(exam: Examination, { tokens }: Parts): Promise<void> {
+  const { token: text } = established(exam.credential)
+  const verified = tokens.verify(text, exam.now)
+  exam.token = verified instanceof Promise ? await verified : verified
+}
+
+/**
+ * The sender holds the key the token was issued to. A token bound to a key and sent as `Bearer` is
+ * refused even when a proof lies next to it (RFC 9449 §7.2): a proxy that downgrades the scheme
+ * must not get through.
+ */
+async function binding(exam: Examination, parts: Parts): Promise<void> {
+  const { scheme, token: text } = established(exam.credential)
+  const { cnf } = established(exam.token).claims
+  const { request, now } = exam
+
+  if (!('jkt' in cnf)) {
+    if (!parts.certificates || scheme !== 'bearer') refuse({ code: 'token_unbound' })
+    if (request.peerCertificate === undefined) refuse({ code: 'binding_missing' })
+    const certificate = createHash('sha256').update(request.peerCertificate).digest('base64url')
+    if (!equalHash(certificate, cnf['x5t#S256'])) refuse({ code: 'key_mismatch' })
+    exam.holder = { certificate }
+    return
+  }
+  if (scheme !== 'dpop') refuse({ code: 'token_unbound' })
+  const proof = await verifyProof(request.headers('dpop'), {
+    method: request.method,
+    url: parts.resource,
+    now,
+    accessToken: text,
+    nonces: parts.told.nonces,
+  })
+  if (!equalHash(proof.jkt, cnf.jkt)) refuse({ code: 'key_mismatch' })
+  exam.holder = proof
+}
+
+/** Necessary and never sufficient; and the kind of token is the kind the method demands. */
+function scope(exam: Examination): void {
+  const demand = established(exam.demand)
+  const { claims, kind } = established(exam.token)
+  const needed = neededScope(demand)
+  if (!claims.scope.split(' ').includes(needed) || kind !== demand.token) {
+    refuse({ code: 'scope_insufficient', needed })
+  }
+}
+
+export function neededScope(demand: Demand): string {
+  return demand.token === 'action' ? ACTION_SCOPE : SESSION_SCOPE
+}
+
+/** Method, name, arguments, definition and continuation are the granted ones. */
+function action(exam: Examination, parts: Parts): void {
+  const demand = established(exam.demand)
+  if (demand.token !== 'action') return
+  const { claims } = established(exam.token)
+  exam.granted = matchDetails(
+    claims.authorization_details,
+    demand,
+    parts.resource,
+    definitionHashFor(parts.told.definitions, demand),
+  )
+}
+
+/** A session id of the older era is good only for the session it was handed to. */
+function legacySession(exam: Examination, { sessions }: Parts): void {
+  sessions.check(exam.request.headers('mcp-session-id'), established(exam.token).claims.sid)
+}
+
+function notRevoked(exam: Examination, { revocations }: Parts): void {
+  revocations.check(subjectOf(established(exam.token)), exam.now)
+}
+
+/** Every name under which this token may have been stopped. */
+export function subjectOf({ claims }: VerifiedToken): Subject {
+  return {
+    jti: claims.jti,
+    session: claims.sid,
+    agents: [claims.client_id, ...actors(claims.act)],
+    principal: claims.sub,
+  }
+}
+
+/** Outermost first. */
+export function actors(act: Actor | undefined): string[] {
+  return act === undefined ? [] : [act.sub, ...actors(act.act)]
+}
+
+/**
+ * What the ledger may have forgotten cannot be proved unspent. A proof names its token by hash
+ * (`ath`), so it is younger than the token: this one comparison covers both.
+ */
+function notBeforeEpoch(exam: Examination, { ledger, ...parts }: Parts): void {
+  const id = spendId(exam, parts)
+  if (established(exam.token).claims.iat < ledger.honoursFrom(id)) {
+    refuse({ code: 'token_before_epoch' })
+  }
+}
+
+/**
+ * Atomically, and last. The ledger is told the token's age once more: a store that has lost its
+ * memory since the look before must say so at the moment of the spend.
+ */
+async function spend(exam: Examination, { ledger, ...parts }: Parts): Promise<void> {
+  const { claims, kind, expiresAt } = established(exam.token)
+  const holder = established(exam.holder)
+  const id = spendId(exam, parts)
+
+  if (kind === 'session') {
+    // Over a certificate's own connection there is no proof that could be replayed.
+    if ('certificate' in holder) return
+    const first = await ledger.spend(id, holder.expiresAt, claims.iat)
+    if (!first) refuse({ code: 'proof_replayed' })
+    return
+  }
+  const uses = established(exam.granted).max_uses
+  if (uses === 1) {
+    if (!(await ledger.spend(id, expiresAt, claims.iat))) refuse({ code: 'token_spent' })
+    return
+  }
+  const use =
+    'certificate' in holder
+      ? { id: `c:${randomUUID()}`, until: expiresAt }
+      : { id: `p:${holder.id}`, until: Math.max(expiresAt, holder.expiresAt) }
+  if (!(await ledger.use(id, uses, use.id, use.until, claims.iat))) refuse({ code: 'token_spent' })
+}
+
+/**
+ * What is spent: an action token by (issuer, resource, `jti`), never by its text, which has many
+ * spellings; for a session token the proof that came with it.
+ */
+function spendId(
+  exam: Examination,
+  { issuer, resource }: Pick<Parts, 'issuer' | 'resource'>,
+): string {
+  const { claims, kind } = established(exam.token)
+  const holder = established(exam.holder)
+  if (kind === 'session' && !('certificate' in holder)) return `p:${holder.id}`
+  const name = JSON.stringify([issuer, resource, claims.jti])
+  return `t:${createHash('sha256').update(name).digest('base64url')}`
+}
+
+/** A step that runs without the one before it is a bug, and fails closed. */
+function established<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error('a check ran before the one it builds on')
+  return value
+}

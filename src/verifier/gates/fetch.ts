@@ -1,0 +1,136 @@
+import type { AuthInfo } from '../auth-info.ts'
+import type { Allowed, GateRequest, Outcome, Refused } from '../request.ts'
+import type { Verifier } from '../verifier.ts'
+import { METADATA_HEADERS, PARSER_RAN_BEFORE } from './node-request.ts'
+
+/** What a fetch-style MCP handler is given besides the request; the SDKs' handlers take it as it is. */
+export interface Admission {
+  readonly authInfo: AuthInfo
+  /** The checked message; `undefined` for GET and DELETE. */
+  readonly parsedBody: unknown
+}
+
+/**
+ * Wraps a fetch-style handler (Deno, Bun, workers, Node through an adapter).
+ *
+ * @throws {TypeError} (as a rejection) when something read the body before
+ * @example
+ * const mcp = createMcpHandler(makeServer)
+ * export default { fetch: fetchGate(verifier, mcp.fetch) }
+ */
+export function fetchGate(
+  verifier: Verifier,
+  handler: (request: Request, admission: Admission) => Response | Promise<Response>,
+): (request: Request) => Promise<Response> {
+  return async (request) => {
+    const metadata = metadataResponse(verifier, request)
+    if (metadata !== undefined) return metadata
+    const outcome = await checkFetch(verifier, request)
+    if (!outcome.allowed) return refusalResponse(outcome)
+    const response = await handler(request, admissionOf(outcome))
+    return finish(outcome, response)
+  }
+}
+
+export function admissionOf({ authInfo, message }: Allowed): Admission {
+  return { authInfo, parsedBody: message?.raw }
+}
+
+export function metadataResponse(verifier: Verifier, request: Request): Response | undefined {
+  const metadata = verifier.metadataFor(request.method, new URL(request.url).pathname)
+  return metadata === undefined
+    ? undefined
+    : new Response(JSON.stringify(metadata), { headers: METADATA_HEADERS })
+}
+
+/** @throws {TypeError} when something read the body before */
+export async function checkFetch(
+  verifier: Verifier,
+  request: Request,
+  address?: string | undefined,
+): Promise<Outcome> {
+  const url = new URL(request.url)
+  const seen: GateRequest = {
+    method: request.method,
+    path: url.pathname,
+    headers(name) {
+      // Fields of one name arrive joined by commas, which no single value we accept contains.
+      const value = request.headers.get(name)
+      if (value !== null) return [value]
+      return name === 'host' ? [url.host] : []
+    },
+    body: request.method === 'POST' ? await readBody(request, verifier.maxBodyBytes) : undefined,
+    address,
+  }
+  return await verifier.check(seen)
+}
+
+/** Stops one byte past the limit, which is how the verifier learns that there was more. */
+async function readBody(request: Request, maxBytes: number): Promise<Uint8Array> {
+  if (request.bodyUsed) throw new TypeError(PARSER_RAN_BEFORE)
+  const reader = request.body?.getReader()
+  if (reader === undefined) return new Uint8Array()
+  const chunks: Uint8Array[] = []
+  let length = 0
+  for (;;) {
+    const { done, value } = await reader.read()
+    if (done) break
+    chunks.push(value)
+    length += value.byteLength
+    if (length > maxBytes) {
+      await reader.cancel()
+      break
+    }
+  }
+  return Buffer.concat(chunks, Math.min(length, maxBytes + 1))
+}
+
+export function refusalResponse({ status, headers, body }: Refused): Response {
+  return new Response(JSON.stringify(body), { status, headers: headers.map(([n, v]) => [n, v]) })
+}
+
+/** Adds what the verifier says to the handler's response, and ends it when the token does. */
+export function finish(outcome: Allowed, response: Response): Response {
+  const sessionId = response.headers.get('mcp-session-id')
+  if (sessionId !== null) outcome.issuedSession(sessionId)
+  const { closing } = outcome
+  if (outcome.headers.length === 0 && closing === undefined) return response
+  const body = closing === undefined ? response.body : endWith(closing, outcome, response.body)
+  const finished = new Response(body, response)
+  for (const [name, value] of outcome.headers) finished.headers.set(name, value)
+  return finished
+}
+
+function endWith(
+  closing: AbortSignal,
+  outcome: Allowed,
+  body: ReadableStream<Uint8Array> | null,
+): ReadableStream<Uint8Array> | null {
+  if (body === null) {
+    outcome.ended()
+    return null
+  }
+  const reader = body.getReader()
+  return new ReadableStream({
+    start(controller) {
+      const end = () => {
+        outcome.ended()
+        controller.close()
+        reader.cancel().catch(() => {})
+      }
+      if (closing.aborted) end()
+      else closing.addEventListener('abort', end, { once: true })
+    },
+    async pull(controller) {
+      const { done, value } = await reader.read()
+      if (closing.aborted) return
+      if (!done) return controller.enqueue(value)
+      outcome.ended()
+      controller.close()
+    },
+    async cancel(reason) {
+      outcome.ended()
+      await reader.cancel(reason)
+    },
+  })
+}

@@ -1,0 +1,171 @@
+/**
+ * What the gates of Node's frameworks share: Node's own request and response underneath.
+ *
+ * The types are structural, so that no framework is imported, and Node's classes fit them.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { TLSSocket } from 'node:tls'
+import type { AuthInfo } from '../auth-info.ts'
+import type { Allowed, GateRequest, Outcome, Refused } from '../request.ts'
+import type { Verifier } from '../verifier.ts'
+
+/** Node's request; where the SDKs look for the caller (`auth`) and the parsed body is filled in. */
+export type NodeRequest = IncomingMessage & {
+  auth?: AuthInfo
+  body?: unknown
+  originalUrl?: string
+}
+
+/**
+ * Reads the body, asks the verifier, and on yes prepares request and response for the handler.
+ *
+ * @throws {TypeError} when a body parser ran before: what it read cannot be checked again
+ */
+export async function checkNode(
+  verifier: Verifier,
+  req: NodeRequest,
+  res: ServerResponse,
+): Promise<Outcome> {
+  const body = req.method === 'POST' ? await readBody(req, verifier.maxBodyBytes) : undefined
+  const outcome = await verifier.check(requestOf(verifier, req, body))
+  if (outcome.allowed) admit(outcome, req, res)
+  return outcome
+}
+
+/** Path of the request as the client sent it, whatever router it has come through. */
+export function pathOf(req: NodeRequest): string {
+  return (req.originalUrl ?? req.url ?? '/').split('?', 1)[0] ?? '/'
+}
+
+function requestOf(
+  verifier: Verifier,
+  req: NodeRequest,
+  body: Uint8Array | undefined,
+): GateRequest {
+  const distinct = req.headersDistinct
+  return {
+    method: req.method ?? '',
+    path: pathOf(req),
+    headers(name) {
+      const values = distinct?.[name] ?? req.headers[name]
+      if (values === undefined) {
+        // HTTP/2 has no Host; its `:authority` is the same (RFC 9113 §8.3.1).
+        return name === 'host' && req.headers[':authority'] !== undefined
+          ? [String(req.headers[':authority'])]
+          : []
+      }
+      return typeof values === 'string' ? [values] : values
+    },
+    body,
+    address: req.socket?.remoteAddress,
+    peerCertificate: verifier.certificates ? certificateOf(req.socket as TLSSocket) : undefined,
+  }
+}
+
+/** Of this connection's own handshake; what a proxy wrote into a header is not looked at. */
+function certificateOf(socket: TLSSocket): Uint8Array | undefined {
+  return socket.encrypted ? socket.getPeerCertificate().raw : undefined
+}
+
+/**
+ * Stops one byte past the limit, which is how the verifier learns that there was more.
+ *
+ * @throws {TypeError} when something has already read from it
+ */
+async function readBody(req: NodeRequest, maxBytes: number): Promise<Uint8Array> {
+  if (req.readableDidRead || req.readableEnded || req.body !== undefined) {
+    throw new TypeError(PARSER_RAN_BEFORE)
+  }
+  const chunks: Uint8Array[] = []
+  let length = 0
+  // `destroyOnReturn` off: the refusal of a body that is too large still has to be sent.
+  for await (const chunk of req.iterator({ destroyOnReturn: false })) {
+    const bytes = chunk as Uint8Array
+    chunks.push(bytes)
+    length += bytes.byteLength
+    if (length > maxBytes) break
+  }
+  return Buffer.concat(chunks, Math.min(length, maxBytes + 1))
+}
+
+export const PARSER_RAN_BEFORE =
+  'a body parser ran before the gate: mount the gate in front of it, because the gate must read the ' +
+  'bytes itself and hands the parsed message on as the body'
+
+/** The handler gets the very object that was checked, and the caller it belongs to. */
+function admit(outcome: Allowed, req: NodeRequest, res: ServerResponse): void {
+  req.auth = outcome.authInfo
+  if (outcome.message !== undefined) req.body = outcome.message.raw
+  for (const [name, value] of outcome.headers) res.setHeader(name, value)
+  if (outcome.message?.method === 'initialize') watchSessionId(outcome, res)
+  if (outcome.closing !== undefined) endWith(outcome.closing, outcome, res)
+}
+
+/** Sees the session id the server gives out, however it sets the header. */
+function watchSessionId(outcome: Allowed, res: ServerResponse): void {
+  const writeHead = res.writeHead.bind(res) as (...args: unknown[]) => ServerResponse
+  res.writeHead = (...args: unknown[]) => {
+    const set = args.findLast((arg) => typeof arg === 'object' && arg !== null)
+    const id = headerIn(set as object | undefined) ?? res.getHeader('mcp-session-id')
+    if (typeof id === 'string') outcome.issuedSession(id)
+    return writeHead(...args)
+  }
+}
+
+/** `writeHead` takes an object, a flat list or a list of pairs. */
+function headerIn(set: object | undefined): unknown {
+  if (set === undefined) return undefined
+  const list: readonly unknown[] = Array.isArray(set) ? set.flat() : Object.entries(set).flat()
+  const at = list.findIndex(
+    (name, index) =>
+      index % 2 === 0 && typeof name === 'string' && name.toLowerCase() === 'mcp-session-id',
+  )
+  return at < 0 ? undefined : list[at + 1]
+}
+
+function endWith(closing: AbortSignal, outcome: Allowed, res: ServerResponse): void {
+  const end = () => {
+    // What the server still writes goes nowhere, which must not end the process.
+    res.on('error', () => {})
+    if (res.headersSent) res.end()
+    else res.destroy()
+  }
+  if (closing.aborted) end()
+  else closing.addEventListener('abort', end, { once: true })
+  res.once('close', () => {
+    closing.removeEventListener('abort', end)
+    outcome.ended()
+  })
+}
+
+/** Header names and values for `writeHead` and its like: a name that comes twice has a list. */
+export function headersOf(refused: Refused): Record<string, string | string[]> {
+  const headers: Record<string, string | string[]> = {}
+  for (const [name, value] of refused.headers) {
+    const before = headers[name]
+    headers[name] = before === undefined ? value : [before, value].flat()
+  }
+  return headers
+}
+
+/** Answers a refusal. */
+export function writeRefusal(refused: Refused, res: ServerResponse): void {
+  res.writeHead(refused.status, headersOf(refused))
+  res.end(JSON.stringify(refused.body))
+}
+
+/** Answers a question for the metadata; `false` when it was none. */
+export function writeMetadata(verifier: Verifier, req: NodeRequest, res: ServerResponse): boolean {
+  const metadata = verifier.metadataFor(req.method ?? '', pathOf(req))
+  if (metadata === undefined) return false
+  res.writeHead(200, METADATA_HEADERS)
+  res.end(JSON.stringify(metadata))
+  return true
+}
+
+/** Public, and the same for everybody: any page may read it. */
+export const METADATA_HEADERS = {
+  'content-type': 'application/json',
+  'cache-control': 'public, max-age=300',
+  'access-control-allow-origin': '*',
+} as const

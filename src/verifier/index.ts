@@ -1,0 +1,15 @@
+/** `mcp-writ/verifier`: is there a good token for exactly this request? */
+
+export type { AuditRecord, AuditSink } from '../audit/record.ts'
+export type { Ledger } from '../ledger/ledger.ts'
+export { memoryLedger } from '../ledger/memory.ts'
+export type { AuthInfo } from './auth-info.ts'
+export { expressGate } from './gates/express.ts'
+export { fastifyGate } from './gates/fastify.ts'
+export { type Admission, fetchGate } from './gates/fetch.ts'
+export { honoGate } from './gates/hono.ts'
+export { koaGate } from './gates/koa.ts'
+export { nodeGate } from './gates/node.ts'
+export type { VerifierOptions } from './options.ts'
+export type { Allowed, GateRequest, Outcome, Refused } from './request.ts'
+export { createVerifier, type Verifier } from './verifier.ts'

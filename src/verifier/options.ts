@@ -1,0 +1,98 @@
+/** Turns what an author wrote into what a verifier needs, or says at once what is wrong with it. */
+import { fileSink } from '../audit/file.ts'
+import type { AuditRecord, AuditSink } from '../audit/record.ts'
+import type { Ledger } from '../ledger/ledger.ts'
+import type { FeedTransport } from '../revocation/feed.ts'
+import { httpFeed } from '../revocation/http-feed.ts'
+import type { Algorithm } from '../token/algorithm.ts'
+import type { KeySource } from '../token/key-set.ts'
+import { remoteKeySet } from '../token/remote-key-set.ts'
+import type { DefinitionsOption } from './definitions.ts'
+
+const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]'])
+
+/** @throws {TypeError} not an absolute https URL (http on loopback only), or with query or fragment */
+export function parseUrl(name: string, value: unknown): URL {
+  const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : undefined
+  const secure =
+    url?.protocol === 'https:' || (url?.protocol === 'http:' && LOOPBACK.has(url.hostname))
+  if (url === undefined || !secure || url.search !== '' || url.hash !== '' || url.username !== '') {
+    throw new TypeError(
+      `${name}: expected an https URL without query or fragment (http on loopback only)`,
+    )
+  }
+  return url
+}
+
+export interface VerifierOptions {
+  /** The broker's issuer URL: exactly the `iss` of its tokens. */
+  readonly issuer: string
+  /** This server's resource URI: the `aud` of tokens and the `htu` of proofs. */
+  readonly resource: string
+  /** What was spent. All verifiers of one resource share one store; `ready()` opens it, its owner closes it. */
+  readonly ledger: Ledger
+  readonly definitions: DefinitionsOption
+  /** Where every outcome goes. What is allowed is recorded before it runs, or does not run. */
+  readonly audit: AuditOption
+  /** The broker's keys; by default the key set at `<issuer>/jwks`. */
+  readonly keys?: KeySource
+  /** Carries revocations; by default the ledger's own feed if it has one, else `<issuer>/revocations`. */
+  readonly feed?: FeedTransport
+  /** With a secret (at least 32 bytes, one for all processes of the resource) every proof needs a nonce. */
+  readonly dpop?: { readonly nonceSecretFile?: string; readonly nonceSecret?: Uint8Array }
+  /** Accepts tokens bound to the client certificate of the connection itself; false by default. */
+  readonly certificates?: boolean
+  /** How long revocations may be silent before everything is refused, milliseconds; 1,000 by default. */
+  readonly staleAfterMs?: number
+  /** Seconds since the epoch. */
+  readonly clock?: () => number
+  /** Web pages that may call, as `https://app.example`, besides the resource's own origin. */
+  readonly allowedOrigins?: readonly string[]
+  /** `host[:port]` as clients send it, besides the resource's own. */
+  readonly allowedHosts?: readonly string[]
+  /** The largest body; 1 MiB and 64 KiB by default. */
+  readonly maxBodyBytes?: number
+}
+
+/** What a broker may sign with (`writ keys new`). */
+const TOKEN_ALGORITHMS: readonly Algorithm[] = ['ES256', 'RS256', 'Ed25519', 'EdDSA']
+
+export type AuditOption =
+  | AuditSink
+  | ((record: AuditRecord) => void | Promise<void>)
+  | { readonly file: string }
+
+/** @throws {TypeError} when there is none: every outcome goes somewhere */
+export function sinkOf(option: AuditOption | undefined): AuditSink & { close(): Promise<void> } {
+  const nothing = async () => {}
+  if (typeof option === 'function') {
+    return { record: async (record) => option(record), close: nothing }
+  }
+  if (typeof option === 'object' && 'file' in option) return fileSink(option.file)
+  if (typeof option === 'object' && 'record' in option) {
+    return { record: (record) => option.record(record), close: nothing }
+  }
+  throw new TypeError('audit: required, a function, a sink or { file }')
+}
+
+/** The feed to follow. */
+export function feedOf(options: VerifierOptions): FeedTransport {
+  const { issuer, ledger, feed } = options
+  return feed ?? ledger.feed ?? httpFeed({ url: `${issuer}/revocations` })
+}
+
+/** The broker's keys, and what has to be waited for and let go of when they are fetched. */
+export function keysOf(options: {
+  readonly issuer: string
+  readonly keys?: KeySource | undefined
+}): {
+  readonly source: KeySource
+  ready(): Promise<void>
+  close(): void
+} {
+  if (options.keys !== undefined) {
+    return { source: options.keys, ready: async () => {}, close: () => {} }
+  }
+  const keys = remoteKeySet({ url: `${options.issuer}/jwks`, algorithms: TOKEN_ALGORITHMS })
+  return { source: keys, ready: () => keys.ready(), close: () => keys.close() }
+}

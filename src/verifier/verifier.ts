@@ -1,0 +1,183 @@
+import type { JsonObject } from '../lib/json.ts'
+import { type Reason, Refusal } from '../refusal.ts'
+import { Revocations } from '../revocation/revocations.ts'
+import { createTokenVerifier } from '../token/access-token.ts'
+import { authInfoOf } from './auth-info.ts'
+import { answerTo, answerToRefusal, responseTo, UNEXPECTED } from './challenge.ts'
+import { type Examination, examine, neededScope, type Parts, subjectOf } from './check.ts'
+import { doorsOf } from './doors.ts'
+import { metadataOf } from './metadata.ts'
+import { feedOf, keysOf, parseUrl, sinkOf, type VerifierOptions } from './options.ts'
+import type { Allowed, GateRequest, Headers, Outcome, Refused } from './request.ts'
+import { LegacySessions } from './sessions.ts'
+import { OpenStreams } from './streams.ts'
+import { toldOf } from './told.ts'
+import { recordOf } from './trail.ts'
+
+/** Arguments may be 1 MiB; the rest is for the message around them. */
+export const DEFAULT_MAX_BODY_BYTES = 1024 * 1024 + 64 * 1024
+
+const DEFAULT_STALE_AFTER_MS = 1000
+
+/** Answers one question: is there a good token for exactly this request? */
+export interface Verifier {
+  readonly resource: string
+  /** Where RFC 9728 metadata is looked for first; gates answer it. */
+  readonly metadataPath: string
+  readonly maxBodyBytes: number
+  readonly certificates: boolean
+  /**
+   * Resolves when keys, store and revocation feed are there; rejects saying what is not. Until it
+   * has resolved every request is refused.
+   */
+  ready(): Promise<void>
+  /** Never rejects: whatever goes wrong is a refusal. */
+  check(request: GateRequest): Promise<Outcome>
+  /** Protected resource metadata (RFC 9728 §2). */
+  metadata(): JsonObject
+  /** The metadata when `method` and `path` ask for it, at its own path or at the root. */
+  metadataFor(method: string, path: string): JsonObject | undefined
+  /** Ends open streams and lets go of keys, feed and file; the ledger is its owner's to close. */
+  close(): Promise<void>
+}
+
+/** @throws {TypeError} on options that cannot be right */
+export function createVerifier(options: VerifierOptions): Verifier {
+  const { issuer, resource, ledger } = options
+  const resourceUrl = parseUrl('resource', resource)
+  parseUrl('issuer', issuer)
+  if (typeof ledger?.spend !== 'function') throw new TypeError('ledger: required')
+  const clock = options.clock ?? (() => Date.now() / 1000)
+  const staleAfterMs = options.staleAfterMs ?? DEFAULT_STALE_AFTER_MS
+  const certificates = options.certificates ?? false
+  const metadata = metadataOf(resource, issuer, certificates)
+  const told = toldOf(options)
+  const sink = sinkOf(options.audit)
+  const keys = keysOf(options)
+  const transport = feedOf(options)
+  const revocations = new Revocations({
+    keys: keys.source,
+    issuer,
+    transport,
+    staleAfterMs,
+    clock,
+    // The store's own feed tells it by itself in which epochs it may be trusted.
+    onEpochs: (epochs) => transport !== ledger.feed && ledger.learn?.(epochs),
+  })
+  const streams = new OpenStreams(clock, Math.max(50, staleAfterMs / 4))
+  const sessions = new LegacySessions()
+  const parts: Parts = {
+    issuer,
+    resource,
+    maxBodyBytes: options.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES,
+    doors: doorsOf(resourceUrl, options.allowedHosts, options.allowedOrigins),
+    told,
+    tokens: createTokenVerifier({ issuer, audience: resource, keys: keys.source }),
+    certificates,
+    sessions,
+    revocations,
+    ledger,
+  }
+
+  let starting: Promise<void> | undefined
+  function ready(): Promise<void> {
+    starting ??= start().catch((error: unknown) => {
+      starting = undefined
+      throw error
+    })
+    return starting
+  }
+  async function start(): Promise<void> {
+    // Together: a store may have to hear from the feed before it opens.
+    await Promise.all([told.read(), keys.ready(), revocations.start(), ledger.open()])
+  }
+
+  async function check(request: GateRequest): Promise<Outcome> {
+    // Nobody waits for this here: until it has finished, every answer is a refusal.
+    if (starting === undefined) ready().catch(() => {})
+    const exam: Examination = { request, now: clock() }
+    try {
+      await examine(exam, parts)
+      await record(exam)
+      return allowed(exam)
+    } catch (error) {
+      return await refused(exam, error)
+    }
+  }
+
+  /** @throws {Refusal} audit_unavailable: what cannot be recorded does not run */
+  async function record(
+    exam: Examination,
+    reason?: Reason | { code: 'unexpected' },
+  ): Promise<void> {
+    try {
+      await sink.record(recordOf(exam, resource, reason))
+    } catch (cause) {
+      throw new Refusal({ code: 'audit_unavailable', detail: 'the sink rejected' }, { cause })
+    }
+  }
+
+  function allowed({ message, demand, token, now }: Examination): Allowed {
+    if (token === undefined) throw new Error('allowed without a token')
+    const { claims, expiresAt } = token
+    const watched =
+      demand?.token === 'session' && demand.stream
+        ? streams.watch((later) => {
+            revocations.check(subjectOf(token), later)
+            return later < expiresAt
+          })
+        : undefined
+    return {
+      allowed: true,
+      message,
+      authInfo: authInfoOf(claims, { resource, metadataUrl: metadata.url }),
+      headers: freshNonce(now),
+      closing: watched?.closing,
+      issuedSession: (id) => {
+        if (message?.method === 'initialize') sessions.remember(id, claims.sid)
+      },
+      ended: () => watched?.ended(),
+    }
+  }
+
+  async function refused(exam: Examination, error: unknown): Promise<Refused> {
+    const expected = error instanceof Refusal ? error : undefined
+    let answer = expected === undefined ? UNEXPECTED : answerToRefusal(expected)
+    try {
+      await record(exam, expected?.reason ?? { code: 'unexpected' })
+    } catch {
+      // An operator who cannot see refusals has to notice; the request is refused either way.
+      answer = answerTo({ code: 'audit_unavailable', detail: '' })
+    }
+    return responseTo(answer, {
+      metadataUrl: metadata.url,
+      scope: exam.demand === undefined ? undefined : neededScope(exam.demand),
+      headers: freshNonce(exam.now),
+      id: exam.message?.kind === 'request' ? exam.message.id : undefined,
+    })
+  }
+
+  function freshNonce(now: number): Headers {
+    return told.nonces === undefined ? [] : [['dpop-nonce', told.nonces.issue(now)]]
+  }
+
+  return {
+    resource,
+    metadataPath: metadata.path,
+    maxBodyBytes: parts.maxBodyBytes,
+    certificates,
+    ready,
+    check,
+    metadata: () => metadata.document,
+    metadataFor: (method, path) =>
+      method === 'GET' && (path === metadata.path || path === metadata.rootPath)
+        ? metadata.document
+        : undefined,
+    async close() {
+      streams.close()
+      keys.close()
+      await revocations.close()
+      await sink.close()
+    },
+  }
+}
