@@ -48,7 +48,7 @@ function isExactInteger(literal: string, value: number): boolean {
 
 /** One spelling per decimal value: significant digits, then the power of ten of the last one. */
 function decimal(literal: string): string {
-  const [significand = '', exponent = '0'] = literal.replace('-', '').toLowerCase().split('e')
+  const [significand = '', exponent = '0'] = literal.replace(/^-/, '').toLowerCase().split('e')
   const [whole = '', fraction = ''] = significand.split('.')
   const digits = (whole + fraction).replace(/^0+/, '')
   const kept = trimZeros(digits)
