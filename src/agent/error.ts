@@ -41,14 +41,19 @@ export class WritError extends Error {
 }
 
 const MAX_WORDS = 300
-const TOKEN_SHAPE = /[\w-]{8,}\.[\w-]{8,}\.[\w-]*/g
+const MAX_READ = 2_000
+/** A run as long as this is a token, a proof or a hash; an honest sentence has none. */
+const TOKEN_SHAPE = /[\w\-.~+=]{40,}/g
 
 /**
  * Text from another party, fit for an error message: one line, short, and without anything that has
- * the shape of a JWT, in case that party repeats what it was sent.
+ * the shape of a token, in case that party repeats what it was sent.
  */
 export function quotable(text: string): string {
-  const line = text.replace(/[\p{Cc}\p{Cf}\s]+/gu, ' ').trim()
+  const line = text
+    .slice(0, MAX_READ)
+    .replace(/[\p{Cc}\p{Cf}\s]+/gu, ' ')
+    .trim()
   const clean = line.replace(TOKEN_SHAPE, '[removed]')
   return clean.length > MAX_WORDS ? `${clean.slice(0, MAX_WORDS)}…` : clean
 }
