@@ -16,6 +16,8 @@ import { JsonError } from './json-error.ts'
 
 /** From here on `Number::toString` uses an exponent (ECMA-262 §6.1.6.1.20). */
 const PRINTED_WITH_EXPONENT = 1e21
+/** A decimal of so many significant digits survives being a double. */
+const ALWAYS_KEPT_DIGITS = 15
 
 /**
  * The value of a literal that has the form of a JSON number; `-0` is `0`.
@@ -39,11 +41,41 @@ export function parseNumber(literal: string, offset: number): number {
   return value === 0 ? 0 : value
 }
 
+/** Whether the literal denotes the integer `value` itself, and rule 3 allows that integer. */
 function isExactInteger(literal: string, value: number): boolean {
-  if (!Number.isSafeInteger(value)) {
-    if (!/e/i.test(literal) || Math.abs(value) < PRINTED_WITH_EXPONENT) return false
+  const { significant, trailingZeros, scale, hasExponent } = decompose(literal)
+  // An integer that is safe is a double, so the double is it as soon as the literal is an integer.
+  if (Number.isSafeInteger(value)) return significant === 0 || trailingZeros + scale >= 0
+  if (!hasExponent || Math.abs(value) < PRINTED_WITH_EXPONENT) return false
+  return significant <= ALWAYS_KEPT_DIGITS || decimal(literal) === decimal(String(value))
+}
+
+/**
+ * A literal as digits × 10^scale, seen in one pass because a megabyte of `1e2,` must not cost more
+ * than other text of that size.
+ */
+function decompose(literal: string) {
+  let significant = 0
+  let trailingZeros = 0
+  let fractionDigits = 0
+  let afterPoint = false
+  let at = literal.charCodeAt(0) === 0x2d ? 1 : 0
+  for (; at < literal.length; at++) {
+    const code = literal.charCodeAt(at)
+    if (code === 0x2e) afterPoint = true
+    else if (code < 0x30 || code > 0x39) break
+    else {
+      if (afterPoint) fractionDigits++
+      if (code === 0x30) trailingZeros++
+      else {
+        significant = significant === 0 ? 1 : significant + trailingZeros + 1
+        trailingZeros = 0
+      }
+    }
   }
-  return decimal(literal) === decimal(String(value))
+  const hasExponent = at < literal.length
+  const scale = (hasExponent ? Number(literal.slice(at + 1)) : 0) - fractionDigits
+  return { significant, trailingZeros, scale, hasExponent }
 }
 
 /** One spelling per decimal value: significant digits, then the power of ten of the last one. */
