@@ -1,0 +1,45 @@
+/**
+ * Which resource URIs a pinned template names: the reverse of RFC 6570, levels 1 and 2, and stricter.
+ *
+ * `{name}` stands for one path segment or less, `{+name}` for a path. Neither may be empty, climb
+ * (`..`) or hide a separator in percent-encoding, because servers decode before they open.
+ */
+
+import { compilePattern } from './schema/pattern.ts'
+
+/** Longest template that is pinned. */
+const MAX_TEMPLATE_LENGTH = 1024
+const SEGMENT = String.raw`(?:[A-Za-z0-9\-._~]|%[0-9A-Fa-f]{2})+`
+const PATH = String.raw`(?:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})+`
+/** Encoded `.`, `/`, `\`, `%`, or a control character. */
+const HIDDEN = /%(?:2[EeFf5]|5[Cc]|[01][0-9A-Fa-f]|7[Ff])/
+const CLIMBS = /(?:^|[/?#])\.{1,2}(?:[/?#]|$)/
+
+export type TemplateMatch = (uri: string) => boolean
+
+/** @throws {Error} when the template uses operators beyond `{name}` and `{+name}` */
+export function compileTemplate(template: string): TemplateMatch {
+  if (template.length > MAX_TEMPLATE_LENGTH) {
+    throw new Error(`the template is longer than ${MAX_TEMPLATE_LENGTH} characters`)
+  }
+  let pattern = '^'
+  let last = 0
+  for (const found of template.matchAll(/\{([^{}]*)\}/g)) {
+    pattern += literal(template.slice(last, found.index))
+    const expression = /^(\+?)[A-Za-z0-9_]+$/.exec(found[1] as string)
+    if (expression === null) {
+      throw new Error(`{${found[1]}} is not supported; only {name} and {+name} are`)
+    }
+    pattern += expression[1] === '+' ? PATH : SEGMENT
+    last = found.index + found[0].length
+  }
+  pattern += `${literal(template.slice(last))}$`
+  // Linear, because a template with many expressions can split one text in very many ways.
+  const fits = compilePattern(pattern)
+  return (uri) => fits(uri) && !HIDDEN.test(uri) && !CLIMBS.test(uri)
+}
+
+function literal(text: string): string {
+  if (/[{}]/.test(text)) throw new Error('a brace is not closed')
+  return text.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&')
+}
