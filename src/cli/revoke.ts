@@ -8,7 +8,6 @@ import { parseTarget, type Revocation, type Target } from '../revocation/target.
 import { type Answer, CliError } from './answer.ts'
 import { finish, parseDuration } from './command.ts'
 import { callControl, controlPath } from './control.ts'
-import { publishRevocation } from './publish.ts'
 import { type ConfigOption, readConfig, withConfig } from './settings.ts'
 import { instant, table } from './text.ts'
 
@@ -75,6 +74,7 @@ async function revoke(
     })
   }
   if (answered === undefined) {
+    const { publishRevocation } = await import('./publish.ts')
     return { revocation: await publishRevocation(config, wish), through: 'store' }
   }
   if (!isJsonObject(answered.revocation)) throw new Error('the broker answered with no revocation')

@@ -84,7 +84,10 @@ function explain(
     ...details.filter(isJsonObject).map(explainDetail),
     ['request', claims.htm === undefined ? undefined : `${claims.htm} ${claims.htu}`],
     ['agent', agent],
-    ['acts for', text(claims.sub) === agent ? undefined : text(claims.sub)],
+    [
+      agent === undefined ? 'subject' : 'acts for',
+      claims.sub === agent ? undefined : text(claims.sub),
+    ],
     ['key', explainKey(claims.cnf)],
     ['issuer', text(claims.iss)],
     ['issued', time(claims.iat, now)],

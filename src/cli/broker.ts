@@ -1,0 +1,288 @@
+/**
+ * Wires one broker together: configuration → open parts → a listening server. The only place that
+ * knows every part. Parts are opened in the order in which they need each other and closed in the
+ * opposite order, also when a later one fails to open.
+ */
+import { openAuditLog } from '../audit/file.ts'
+import { type Catalogue, loadCatalogue } from '../catalogue/catalogue.ts'
+import type { Config } from '../config/config.ts'
+import type { Broker } from '../exchange/broker.ts'
+import { type Bundles, openBundles } from '../identity/bundles.ts'
+import { createJwtSvidProver } from '../identity/jwt-svid.ts'
+import { createSenderKeys } from '../identity/sender-keys.ts'
+import type { Ledger } from '../ledger/ledger.ts'
+import type { JsonObject } from '../lib/json.ts'
+import { openKeys, type SigningKeys } from '../mint/keys.ts'
+import { openPolicies, type Policies } from '../policy/engine.ts'
+import { Refusal } from '../refusal.ts'
+import { RevocationPublisher, type RevocationRequest } from '../revocation/publisher.ts'
+import { Revocations } from '../revocation/revocations.ts'
+import { parseTarget, type Revocation } from '../revocation/target.ts'
+import { createServer } from '../server/server.ts'
+import { Nonces, readNonceSecret } from '../token/nonce.ts'
+import { CliError } from './answer.ts'
+import { controlPath, openControl } from './control.ts'
+import { revocationRecord } from './publish.ts'
+import { configured } from './settings.ts'
+import { openLedger } from './store.ts'
+
+/** Something an operator should read. Never a credential in it. */
+export type Log = (level: 'info' | 'warn' | 'error', message: string) => void
+
+export interface RunningBroker {
+  readonly publicUrl: string
+  readonly adminUrl: string
+  readonly broker: Broker
+  readonly ledger: Ledger
+  readonly revocations: Revocations
+  /** The socket that commands on this host use; undefined when another broker answers there. */
+  readonly controlPath: string | undefined
+  /** Durable, audited, and in force everywhere within the bound when resolved. */
+  revoke(request: RevocationRequest): Promise<Revocation>
+  /** Reads keys, bundles, catalogue and policies again; what is wrong is logged, the old serves on. */
+  reload(): Promise<void>
+  /** Stops listening, finishes what is in flight, flushes the audit, closes the store. */
+  close(): Promise<void>
+}
+
+/** What can be read without touching the store or the network. */
+interface Parts {
+  readonly keys: SigningKeys
+  readonly nonces: Nonces | undefined
+  readonly bundles: Bundles
+  readonly catalogue: Catalogue
+  readonly policies: Policies
+}
+
+const now = () => Date.now() / 1000
+
+async function openParts(config: Config, log: Log, stack: AsyncDisposableStack): Promise<Parts> {
+  const keys = await configured(() =>
+    openKeys(config.keys.directory, {
+      now: now(),
+      onProblem: (problem) => log('error', `signing keys: ${problem.message}`),
+    }),
+  )
+  stack.defer(() => keys.close())
+  const secretFile = config.dpop.nonceSecretFile
+  const nonces =
+    secretFile === undefined
+      ? undefined
+      : new Nonces(await configured(() => readNonceSecret(secretFile)))
+  const bundles = await configured(() =>
+    openBundles(config.trust, {
+      onProblem: ({ trustDomain, detail }) => log('warn', `trust domain ${trustDomain}: ${detail}`),
+    }),
+  )
+  stack.defer(() => bundles.close())
+  const catalogue = await configured(() => loadCatalogue(config.servers))
+  const policies = await configured(() => openPolicies({ directory: config.policies, catalogue }))
+  stack.defer(() => policies.close())
+  return { keys, nonces, bundles, catalogue, policies }
+}
+
+/** Opens everything the configuration names except the store and the listeners, and closes it again. */
+export async function checkBroker(
+  config: Config,
+): Promise<{ policyVersion: string; catalogueVersion: string; problems: string[] }> {
+  await using stack = new AsyncDisposableStack()
+  const problems: string[] = []
+  const parts = await openParts(config, (_level, message) => problems.push(message), stack)
+  return {
+    policyVersion: parts.policies.version,
+    catalogueVersion: parts.catalogue.version,
+    problems,
+  }
+}
+
+/**
+ * Starts a broker; resolved means it answers.
+ *
+ * @throws {CliError} configuration or unavailable, saying what to mend
+ */
+export async function startBroker(
+  config: Config,
+  options: { readonly log?: Log; readonly onStep?: Broker['onStep'] } = {},
+): Promise<RunningBroker> {
+  const log = options.log ?? (() => {})
+  const stack = new AsyncDisposableStack()
+  try {
+    const parts = await openParts(config, log, stack)
+    const audit = await configured(() =>
+      openAuditLog({ directory: config.audit.directory, origin: originOf(config) }),
+    )
+    stack.defer(() => audit.close())
+    const ledger = openLedger(config)
+    stack.defer(() => ledger.close())
+    await available(() => ledger.open())
+    const { publisher, revocations } = await openFeed(config, parts.keys, ledger, log, stack)
+
+    const current = { catalogue: parts.catalogue }
+    const broker = brokerOf(config, parts, { ledger, revocations, audit, current }, options.onStep)
+    const revoke = async (request: RevocationRequest) => {
+      const revocation = await publisher.revoke(request)
+      await audit.record(revocationRecord(revocation))
+      return revocation
+    }
+    const server = await createServer({
+      config,
+      broker,
+      keys: parts.keys,
+      ledger,
+      revocations,
+      audit,
+      log,
+    })
+    stack.defer(() => server.close())
+    await available(() => server.listen())
+    const control = await openControl(controlPath(config.audit.directory), {
+      revocations: async (body) => {
+        const { target, ...revocation } = await revoke(parseRequest(body))
+        return { revocation: { ...revocation, target: { ...target } } }
+      },
+    })
+    stack.defer(() => control.close())
+    return {
+      publicUrl: server.publicUrl,
+      adminUrl: server.adminUrl,
+      broker,
+      ledger,
+      revocations,
+      controlPath: control.path,
+      revoke,
+      reload: () => reload(config, parts, current, log),
+      close: () => stack.disposeAsync(),
+    }
+  } catch (error) {
+    await stack.disposeAsync()
+    throw error
+  }
+}
+
+/** The publisher and a holder of this process' own; both have heard the feed when resolved. */
+async function openFeed(
+  config: Config,
+  keys: SigningKeys,
+  ledger: Ledger,
+  log: Log,
+  stack: AsyncDisposableStack,
+): Promise<{ publisher: RevocationPublisher; revocations: Revocations }> {
+  const transport = ledger.feed
+  if (transport === undefined) throw new Error('the store of a broker carries the revocations')
+  // Keys rotate: the set is asked for at each look, not once.
+  const source = {
+    find: (kid: string | undefined, algorithm: string) =>
+      keys.verification(now()).find(kid, algorithm),
+  }
+  const publisher = new RevocationPublisher({
+    issuer: config.issuer,
+    key: () => keys.current(now()),
+    keys: source,
+    transport,
+    beatEveryMs: config.revocation.beatEveryMs,
+    onError: (error) => log('error', `revocations cannot be published: ${messageOf(error)}`),
+  })
+  stack.defer(() => publisher.close())
+  const revocations = new Revocations({
+    issuer: config.issuer,
+    keys: source,
+    transport,
+    staleAfterMs: config.revocation.staleAfterMs,
+    onRefused: ({ kind, why }) =>
+      log('warn', `a ${kind} of the revocation feed is refused: ${why}`),
+  })
+  stack.defer(() => revocations.close())
+  await available(() => Promise.all([publisher.start(), revocations.start()]))
+  return { publisher, revocations }
+}
+
+function brokerOf(
+  config: Config,
+  parts: Parts,
+  live: {
+    ledger: Ledger
+    revocations: Revocations
+    audit: Broker['audit']
+    current: { catalogue: Catalogue }
+  },
+  onStep: Broker['onStep'],
+): Broker {
+  return {
+    issuer: config.issuer,
+    tokenEndpoint: `${config.issuer}/token`,
+    nonces: parts.nonces,
+    identity: createJwtSvidProver({ bundles: parts.bundles, audience: config.issuer }),
+    senderKeys: createSenderKeys({
+      ledger: live.ledger,
+      onSecondKey: config.identity.onSecondKey,
+    }),
+    ledger: live.ledger,
+    revocations: live.revocations,
+    get catalogue() {
+      return live.current.catalogue
+    },
+    policies: parts.policies,
+    audit: live.audit,
+    signingKey: (at) => parts.keys.current(at),
+    lifetimes: {
+      actionSeconds: config.tokens.lifetimeSeconds,
+      sessionSeconds: config.tokens.sessionLifetimeSeconds,
+    },
+    recordArguments: config.audit.arguments,
+    ...(onStep === undefined ? {} : { onStep }),
+  }
+}
+
+async function reload(
+  config: Config,
+  parts: Parts,
+  current: { catalogue: Catalogue },
+  log: Log,
+): Promise<void> {
+  await parts.bundles.reload()
+  await parts.keys.reload().catch((error) => log('error', `signing keys: ${messageOf(error)}`))
+  try {
+    const catalogue = await loadCatalogue(config.servers)
+    const loaded = await parts.policies.reload(catalogue)
+    // The two belong together: policies are valid against the catalogue they were checked with.
+    if (loaded.ok) current.catalogue = catalogue
+    if (loaded.ok)
+      log('info', `reloaded; policies ${loaded.version}, catalogue ${catalogue.version}`)
+    else log('error', `policies are kept as they were: ${loaded.problems.join('; ')}`)
+  } catch (error) {
+    log('error', `catalogue and policies are kept as they were: ${messageOf(error)}`)
+  }
+}
+
+function parseRequest(body: JsonObject): RevocationRequest {
+  const { target, until, reason, by } = body
+  return {
+    target: parseTarget(target),
+    ...(typeof until === 'number' ? { until } : {}),
+    reason: typeof reason === 'string' ? reason : '',
+    by: typeof by === 'string' ? by : 'cli',
+  }
+}
+
+/** Stores and ports: what fails here may work later, with the same configuration. */
+async function available<T>(step: () => Promise<T>): Promise<T> {
+  try {
+    return await step()
+  } catch (error) {
+    if (error instanceof CliError) throw error
+    throw new CliError('unavailable', messageOf(error), { cause: error })
+  }
+}
+
+function messageOf(error: unknown): string {
+  if (error instanceof Refusal) {
+    const { code, ...evidence } = error.reason
+    return [code.replaceAll('_', ' '), ...Object.values(evidence)].join(': ')
+  }
+  return error instanceof Error ? error.message : String(error)
+}
+
+/** Names this process' audit log: which broker, on which port. */
+function originOf(config: Config): string {
+  return `${new URL(config.issuer).hostname}-${config.listen.public.port}`
+}

@@ -1,0 +1,88 @@
+import type { Command } from 'commander'
+import type { Config } from '../config/config.ts'
+import { type Answer, EXIT } from './answer.ts'
+import type { Log, RunningBroker } from './broker.ts'
+import { finish } from './command.ts'
+import { type ConfigOption, readConfig, withConfig } from './settings.ts'
+import { printable, table } from './text.ts'
+
+interface Options extends ConfigOption {
+  check?: boolean
+}
+
+export function addServe(root: Command): void {
+  const serve = withConfig(root.command('serve'))
+    .description('run the broker until SIGTERM or SIGINT; SIGHUP reloads catalogue and policies')
+    .option(
+      '--check',
+      'read everything the configuration names, then stop; opens no store, no port',
+    )
+  finish(serve, 'writ serve --config config/writ.yaml', (options: Options) =>
+    options.check ? check(options) : serveUntilStopped(options),
+  )
+}
+
+async function check(options: Options): Promise<Answer> {
+  const config = await readConfig(options)
+  const { checkBroker } = await import('./broker.ts')
+  const { problems, ...versions } = await checkBroker(config)
+  const notes = [...config.notes, ...problems]
+  return {
+    json: { issuer: config.issuer, ...versions, notes },
+    text: [
+      `the configuration of ${config.issuer} can be used`,
+      ...notes.map((n) => `note: ${n}`),
+    ].join('\n'),
+  }
+}
+
+async function serveUntilStopped(options: Options): Promise<Answer> {
+  const config = await readConfig(options)
+  for (const note of config.notes) log('warn', note)
+  const { startBroker } = await import('./broker.ts')
+  const running = await startBroker(config, { log })
+  stopOnSignals(running)
+  return ready(config, running)
+}
+
+function ready(config: Config, { publicUrl, adminUrl, controlPath }: RunningBroker): Answer {
+  const store = config.store.kind
+  return {
+    json: { issuer: config.issuer, publicUrl, adminUrl, controlPath: controlPath ?? null, store },
+    text: [
+      'ready',
+      table([
+        ['issuer', config.issuer],
+        ['listens', publicUrl],
+        ['admin', adminUrl],
+        ['store', store],
+      ]),
+    ].join('\n'),
+  }
+}
+
+/** The first signal drains, the second ends the process at once. */
+function stopOnSignals(running: RunningBroker): void {
+  let stopping = false
+  const stop = async (signal: NodeJS.Signals) => {
+    if (stopping) process.exit(signal === 'SIGINT' ? 130 : 143)
+    stopping = true
+    log('info', `${signal}: no new requests; a second signal stops at once`)
+    try {
+      await running.close()
+      process.exit(EXIT.ok)
+    } catch (error) {
+      log('error', error instanceof Error ? error.message : String(error))
+      process.exit(EXIT.bug)
+    }
+  }
+  process.on('SIGTERM', stop)
+  process.on('SIGINT', stop)
+  process.on('SIGHUP', () => void running.reload())
+}
+
+// Standard output holds the one answer; everything else a broker has to say goes here.
+const log: Log = (level, message) => {
+  const line = { time: new Date().toISOString(), level, message: printable(message) }
+  process.stderr.write(`${JSON.stringify(line)}\n`)
+}
