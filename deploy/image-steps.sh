@@ -30,5 +30,5 @@ done <"$project/Dockerfile"
 
 [ ! -e node_modules/typescript ] || { echo 'image steps: development packages were left in'; exit 1; }
 chmod -R a-w dist
-node dist/cli/main.js --version
+node dist/cli/main.js --help >/dev/null
 echo 'image steps: passed'
