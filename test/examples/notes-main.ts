@@ -1,0 +1,11 @@
+// Runs the example MCP server by itself: node test/examples/notes-main.ts '{"issuer":"…","directory":"…"}'
+import { startNotesServer } from './notes-server.ts'
+
+const { issuer, port, directory } = JSON.parse(process.argv[2] ?? '{}') as {
+  issuer: string
+  port?: number
+  directory: string
+}
+const server = await startNotesServer({ issuer, directory, ...(port === undefined ? {} : { port }) })
+process.stdout.write(`listening on ${server.url}\n`)
+process.once('SIGTERM', () => void server.close().then(() => process.exit(0)))
