@@ -2,12 +2,17 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { hashDefinition } from '../../src/action/hash.ts'
 import { grantDetail, parseRequestedDetails } from '../../src/action/mcp-action.ts'
 import { type JsonObject, parseJson } from '../../src/lib/json.ts'
 import { mintToken, newJti } from '../../src/mint/mint.ts'
 import { Refusal } from '../../src/refusal.ts'
+import type { FeedTransport } from '../../src/revocation/feed.ts'
+import { memoryFeed } from '../../src/revocation/memory-feed.ts'
+import { RevocationPublisher } from '../../src/revocation/publisher.ts'
 import { verifyProof } from '../../src/token/dpop.ts'
 import type { SigningKey } from '../../src/token/jws.ts'
+import { localKeySet } from '../../src/token/key-set.ts'
 import { Nonces } from '../../src/token/nonce.ts'
 
 export interface Running {
@@ -67,12 +72,17 @@ export interface TestBroker extends Running {
   /** Changes what the next answers say. */
   answer: Record<string, unknown>
   metadata: Record<string, unknown>
+  /** Carries the broker's heartbeat and what it revokes. */
+  readonly feed: FeedTransport
+  readonly revocations: RevocationPublisher
 }
 
 export interface TestBrokerOptions {
   readonly nonces?: boolean
   readonly lifetimeSeconds?: number
   readonly taskUses?: number
+  /** The tools that tokens are granted for; without them tokens name no definition. */
+  readonly tools?: readonly JsonObject[]
   /** The path of the issuer, as in `/tenant`. */
   readonly path?: string
 }
@@ -81,6 +91,7 @@ export async function startBroker(options: TestBrokerOptions = {}): Promise<Test
   const key = signingKey()
   const nonces = options.nonces ? new Nonces(randomBytes(32)) : undefined
   const path = options.path ?? ''
+  const jwk = { ...key.publicJwk, kid: key.kid, alg: key.algorithm, use: 'sig' }
   const broker = {
     asked: [] as Asked[],
     tokens: [] as string[],
@@ -95,6 +106,9 @@ export async function startBroker(options: TestBrokerOptions = {}): Promise<Test
       broker.metadataRequests += 1
       sendJson(response, 200, { issuer, token_endpoint: `${issuer}/token`, ...broker.metadata })
       return
+    }
+    if (request.url === '/jwks') {
+      return sendJson(response, 200, { keys: [jwk] })
     }
     const body = await readBody(request)
     const instead = broker.instead.shift()
@@ -114,10 +128,11 @@ export async function startBroker(options: TestBrokerOptions = {}): Promise<Test
       const element = details === null ? undefined : parseRequestedDetails(parseJson(details))
       broker.asked.push({ form, details: element?.element, jkt: proof.jkt })
       const task = element?.action.method.startsWith('tasks/')
+      const tool = options.tools?.find(({ name }) => name === element?.action.identifier)
       const granted =
         element &&
         grantDetail(element.action, {
-          definitionHash: undefined,
+          definitionHash: tool && hashDefinition(tool),
           maxUses: task ? (options.taskUses ?? 3) : 1,
         })
       const lifetime = options.lifetimeSeconds ?? 60
@@ -155,7 +170,23 @@ export async function startBroker(options: TestBrokerOptions = {}): Promise<Test
       sendJson(response, 400, { error: code, error_description: description }, headers)
     }
   })
-  return Object.assign(broker, running, { origin: `${running.origin}${path}` })
+  const feed = memoryFeed()
+  const revocations = new RevocationPublisher({
+    issuer: `${running.origin}${path}`,
+    key: () => key,
+    keys: localKeySet({ keys: [jwk] }, ['ES256']),
+    transport: feed,
+  })
+  await revocations.start()
+  return Object.assign(broker, {
+    origin: `${running.origin}${path}`,
+    feed,
+    revocations,
+    close: async () => {
+      await revocations.close()
+      await running.close()
+    },
+  })
 }
 
 function signingKey(): SigningKey {
