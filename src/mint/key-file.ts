@@ -9,12 +9,12 @@ import { constants } from 'node:fs'
 import { link, open, readdir, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isJsonObject, type JsonObject, parseJson } from '../lib/json.ts'
-import type { Algorithm } from '../token/algorithm.ts'
+import { ACCESS_TOKEN_ALGORITHMS, type Algorithm } from '../token/algorithm.ts'
 import { importJwk, thumbprintOf } from '../token/jwk.ts'
 import type { SigningKey } from '../token/jws.ts'
 
 export type SigningAlgorithm = 'ES256' | 'RS256' | 'Ed25519'
-export const SIGNING_ALGORITHMS: readonly SigningAlgorithm[] = ['ES256', 'RS256', 'Ed25519']
+export const SIGNING_ALGORITHMS = ACCESS_TOKEN_ALGORITHMS as readonly SigningAlgorithm[]
 
 /** A signing key and its two times, in seconds since the epoch. */
 export interface StoredKey extends SigningKey {

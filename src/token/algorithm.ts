@@ -19,6 +19,12 @@ export type Algorithm =
   | 'Ed25519'
   | 'EdDSA'
 
+/**
+ * What the broker signs access tokens with, and so all that a verifier accepts for them. Every verifier
+ * must know RS256 (RFC 9068 §2.1).
+ */
+export const ACCESS_TOKEN_ALGORITHMS: readonly Algorithm[] = ['ES256', 'RS256', 'Ed25519']
+
 /** An elliptic curve: what a signature over it looks like. */
 export interface Curve {
   readonly name: 'P-256' | 'P-384' | 'P-521'

@@ -23,6 +23,8 @@ export interface RemoteKeySetOptions {
   readonly minRefreshMs?: number
   /** How old the keys may be before everything is refused; 10 min by default. */
   readonly maxAgeMs?: number
+  /** How long one fetch may take; 5 s by default. */
+  readonly timeoutMs?: number
   /** A clock that never goes back, in milliseconds. */
   readonly clockMs?: () => number
 }
@@ -38,7 +40,6 @@ export interface RemoteKeySet extends KeySource {
   close(): void
 }
 
-const FETCH_TIMEOUT_MS = 5_000
 const MAX_SET_BYTES = 256 * 1024
 
 /** @throws {TypeError} when the URL is not acceptable */
@@ -48,6 +49,7 @@ export function remoteKeySet(options: RemoteKeySetOptions): RemoteKeySet {
   const clockMs = options.clockMs ?? (() => performance.now())
   const minRefreshMs = options.minRefreshMs ?? 10_000
   const maxAgeMs = options.maxAgeMs ?? 600_000
+  const timeoutMs = options.timeoutMs ?? 5_000
   const closing = new AbortController()
 
   let keys: KnownKeys = new Map()
@@ -60,7 +62,8 @@ export function remoteKeySet(options: RemoteKeySetOptions): RemoteKeySet {
   async function load(): Promise<void> {
     triedAt = clockMs()
     try {
-      const text = await fetchText(url, fetchKeys, closing.signal)
+      const signal = AbortSignal.any([closing.signal, AbortSignal.timeout(timeoutMs)])
+      const text = await fetchText(url, fetchKeys, signal)
       const jwks = parseJson(text, { maxBytes: MAX_SET_BYTES })
       if (!isJsonObject(jwks)) throw new Error('expected a JSON object')
       keys = importAll(jwks, options.algorithms, keys)
@@ -120,11 +123,11 @@ function unavailable(cause: unknown): Refusal {
 }
 
 /** The body, read no further than it may be long; a redirect is an error (RFC 8725 §3.10). */
-async function fetchText(url: URL, get: typeof fetch, closing: AbortSignal): Promise<Uint8Array> {
+async function fetchText(url: URL, get: typeof fetch, signal: AbortSignal): Promise<Uint8Array> {
   const response = await get(url, {
     redirect: 'error',
     headers: { accept: 'application/jwk-set+json, application/json' },
-    signal: AbortSignal.any([closing, AbortSignal.timeout(FETCH_TIMEOUT_MS)]),
+    signal,
   })
   if (response.status !== 200) {
     await response.body?.cancel()
