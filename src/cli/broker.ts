@@ -3,6 +3,7 @@
  * knows every part. Parts are opened in the order in which they need each other and closed in the
  * opposite order, also when a later one fails to open.
  */
+import { type Logger, pino } from 'pino'
 import { openAuditLog } from '../audit/file.ts'
 import { type Catalogue, loadCatalogue } from '../catalogue/catalogue.ts'
 import type { Config } from '../config/config.ts'
@@ -15,6 +16,7 @@ import type { JsonObject } from '../lib/json.ts'
 import { openKeys, type SigningKeys } from '../mint/keys.ts'
 import { openPolicies, type Policies } from '../policy/engine.ts'
 import { Refusal } from '../refusal.ts'
+import type { FeedTransport } from '../revocation/feed.ts'
 import { RevocationPublisher, type RevocationRequest } from '../revocation/publisher.ts'
 import { Revocations } from '../revocation/revocations.ts'
 import { parseTarget, type Revocation } from '../revocation/target.ts'
@@ -25,9 +27,6 @@ import { controlPath, openControl } from './control.ts'
 import { revocationRecord } from './publish.ts'
 import { configured } from './settings.ts'
 import { openLedger } from './store.ts'
-
-/** Something an operator should read. Never a credential in it. */
-export type Log = (level: 'info' | 'warn' | 'error', message: string) => void
 
 export interface RunningBroker {
   readonly publicUrl: string
@@ -56,11 +55,11 @@ interface Parts {
 
 const now = () => Date.now() / 1000
 
-async function openParts(config: Config, log: Log, stack: AsyncDisposableStack): Promise<Parts> {
+async function openParts(config: Config, log: Logger, stack: AsyncDisposableStack): Promise<Parts> {
   const keys = await configured(() =>
     openKeys(config.keys.directory, {
       now: now(),
-      onProblem: (problem) => log('error', `signing keys: ${problem.message}`),
+      onProblem: (problem) => log.error(`signing keys: ${problem.message}`),
     }),
   )
   stack.defer(() => keys.close())
@@ -71,7 +70,7 @@ async function openParts(config: Config, log: Log, stack: AsyncDisposableStack):
       : new Nonces(await configured(() => readNonceSecret(secretFile)))
   const bundles = await configured(() =>
     openBundles(config.trust, {
-      onProblem: ({ trustDomain, detail }) => log('warn', `trust domain ${trustDomain}: ${detail}`),
+      onProblem: ({ trustDomain, detail }) => log.warn(`trust domain ${trustDomain}: ${detail}`),
     }),
   )
   stack.defer(() => bundles.close())
@@ -87,7 +86,8 @@ export async function checkBroker(
 ): Promise<{ policyVersion: string; catalogueVersion: string; problems: string[] }> {
   await using stack = new AsyncDisposableStack()
   const problems: string[] = []
-  const parts = await openParts(config, (_level, message) => problems.push(message), stack)
+  const log = pino({}, { write: (line) => problems.push(String(JSON.parse(line).msg)) })
+  const parts = await openParts(config, log, stack)
   return {
     policyVersion: parts.policies.version,
     catalogueVersion: parts.catalogue.version,
@@ -102,9 +102,9 @@ export async function checkBroker(
  */
 export async function startBroker(
   config: Config,
-  options: { readonly log?: Log; readonly onStep?: Broker['onStep'] } = {},
+  options: { readonly log?: Logger; readonly onStep?: Broker['onStep'] } = {},
 ): Promise<RunningBroker> {
-  const log = options.log ?? (() => {})
+  const log = options.log ?? pino({ enabled: false })
   const stack = new AsyncDisposableStack()
   try {
     const parts = await openParts(config, log, stack)
@@ -112,10 +112,13 @@ export async function startBroker(
       openAuditLog({ directory: config.audit.directory, origin: originOf(config) }),
     )
     stack.defer(() => audit.close())
-    const ledger = openLedger(config)
+    const ledger = await configured(async () => openLedger(config))
     stack.defer(() => ledger.close())
     await available(() => ledger.open())
-    const { publisher, revocations } = await openFeed(config, parts.keys, ledger, log, stack)
+    const transport = ledger.feed
+    if (transport === undefined) throw new Error('the store of a broker carries the revocations')
+    const feed = { transport, keys: parts.keys, log }
+    const { publisher, revocations } = await openFeed(config, feed, stack)
 
     const current = { catalogue: parts.catalogue }
     const broker = brokerOf(config, parts, { ledger, revocations, audit, current }, options.onStep)
@@ -125,13 +128,20 @@ export async function startBroker(
       return revocation
     }
     const server = await createServer({
-      config,
       broker,
+      listen: config.listen,
       keys: parts.keys,
-      ledger,
+      publisher,
       revocations,
-      audit,
+      feed: transport,
+      clients: config.clients,
+      checks: {
+        audit: () => audit.failure,
+        keys: () => void parts.keys.current(now()),
+        trust: () => untrusted(parts.bundles),
+      },
       log,
+      limits: { drainMs: config.shutdown.drainSeconds * 1000 },
     })
     stack.defer(() => server.close())
     await available(() => server.listen())
@@ -162,13 +172,9 @@ export async function startBroker(
 /** The publisher and a holder of this process' own; both have heard the feed when resolved. */
 async function openFeed(
   config: Config,
-  keys: SigningKeys,
-  ledger: Ledger,
-  log: Log,
+  { transport, keys, log }: { transport: FeedTransport; keys: SigningKeys; log: Logger },
   stack: AsyncDisposableStack,
 ): Promise<{ publisher: RevocationPublisher; revocations: Revocations }> {
-  const transport = ledger.feed
-  if (transport === undefined) throw new Error('the store of a broker carries the revocations')
   // Keys rotate: the set is asked for at each look, not once.
   const source = {
     find: (kid: string | undefined, algorithm: string) =>
@@ -180,7 +186,7 @@ async function openFeed(
     keys: source,
     transport,
     beatEveryMs: config.revocation.beatEveryMs,
-    onError: (error) => log('error', `revocations cannot be published: ${messageOf(error)}`),
+    onError: (error) => log.error(`revocations cannot be published: ${messageOf(error)}`),
   })
   stack.defer(() => publisher.close())
   const revocations = new Revocations({
@@ -188,8 +194,7 @@ async function openFeed(
     keys: source,
     transport,
     staleAfterMs: config.revocation.staleAfterMs,
-    onRefused: ({ kind, why }) =>
-      log('warn', `a ${kind} of the revocation feed is refused: ${why}`),
+    onRefused: ({ kind, why }) => log.warn(`a ${kind} of the revocation feed is refused: ${why}`),
   })
   stack.defer(() => revocations.close())
   await available(() => Promise.all([publisher.start(), revocations.start()]))
@@ -237,20 +242,19 @@ async function reload(
   config: Config,
   parts: Parts,
   current: { catalogue: Catalogue },
-  log: Log,
+  log: Logger,
 ): Promise<void> {
   await parts.bundles.reload()
-  await parts.keys.reload().catch((error) => log('error', `signing keys: ${messageOf(error)}`))
+  await parts.keys.reload().catch((error) => log.error(`signing keys: ${messageOf(error)}`))
   try {
     const catalogue = await loadCatalogue(config.servers)
     const loaded = await parts.policies.reload(catalogue)
     // The two belong together: policies are valid against the catalogue they were checked with.
     if (loaded.ok) current.catalogue = catalogue
-    if (loaded.ok)
-      log('info', `reloaded; policies ${loaded.version}, catalogue ${catalogue.version}`)
-    else log('error', `policies are kept as they were: ${loaded.problems.join('; ')}`)
+    if (loaded.ok) log.info(`reloaded; policies ${loaded.version}, catalogue ${catalogue.version}`)
+    else log.error(`policies are kept as they were: ${loaded.problems.join('; ')}`)
   } catch (error) {
-    log('error', `catalogue and policies are kept as they were: ${messageOf(error)}`)
+    log.error(`catalogue and policies are kept as they were: ${messageOf(error)}`)
   }
 }
 
@@ -280,6 +284,13 @@ function messageOf(error: unknown): string {
     return [code.replaceAll('_', ' '), ...Object.values(evidence)].join(': ')
   }
   return error instanceof Error ? error.message : String(error)
+}
+
+/** Trust domains whose workloads are all refused: worth a look, and no reason to stop the others. */
+function untrusted(bundles: Bundles): string | undefined {
+  const names = bundles.trustDomains()
+  const empty = names.filter((name) => bundles.usableKeys(name) === 0)
+  return empty.length === names.length ? 'no trust domain has a usable key' : undefined
 }
 
 /** Names this process' audit log: which broker, on which port. */

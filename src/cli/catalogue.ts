@@ -1,22 +1,30 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import type { Command } from 'commander'
-import type { Difference, PinFile } from '../catalogue/pin.ts'
+import type { PinFile } from '../catalogue/catalogue.ts'
+import type { Difference } from '../catalogue/pin.ts'
+import { isJsonObject, type JsonObject, parseJson } from '../lib/json.ts'
 import { type Answer, CliError } from './answer.ts'
-import { finish } from './command.ts'
+import { addGroup, finish } from './command.ts'
 import { configured } from './settings.ts'
 import { printable } from './text.ts'
 
+const MAX_PINS_BYTES = 16 * 1024 * 1024
+
 interface PinOptions {
   output?: string
+  name?: string
+  spiffeId?: string
 }
 
 export function addCatalogue(root: Command): void {
-  const catalogue = root.command('catalogue').description('what MCP servers offer, pinned')
+  const catalogue = addGroup(root, 'catalogue', 'what MCP servers offer, pinned')
   const pin = catalogue
     .command('pin')
     .argument('<url>', "the MCP server's URL")
     .description('ask a live MCP server for its tools, prompts and resources and write them down')
     .option('--output <file>', 'write to this file instead of standard output')
+    .option('--name <name>', 'what policies call the server')
+    .option('--spiffe-id <id>', "the server's own identity, if it has one")
   finish(pin, 'writ catalogue pin https://mcp.example/mcp --output mcp.example.json', pinToFile)
 
   const diff = catalogue
@@ -28,13 +36,16 @@ export function addCatalogue(root: Command): void {
 }
 
 async function pinToFile(options: PinOptions, url = ''): Promise<Answer> {
-  const pins = await pinFrom(url)
+  const pins = await pinFrom(url, options)
   const text = JSON.stringify(pins, null, 2)
   if (options.output === undefined) return { json: { pins }, text }
   await writeFile(options.output, `${text}\n`).catch((error: NodeJS.ErrnoException) => {
     throw new CliError('usage', `cannot write ${options.output} (${error.code})`)
   })
-  return { json: { output: options.output }, text: `wrote ${options.output}; review it` }
+  return {
+    json: { output: options.output, refused: pins.refused ?? [] },
+    text: `wrote ${options.output}; review it before the broker uses it`,
+  }
 }
 
 async function compare(_options: object, file = '', other = ''): Promise<Answer> {
@@ -50,22 +61,30 @@ async function compare(_options: object, file = '', other = ''): Promise<Answer>
   }
 }
 
-async function pinFrom(url: string): Promise<PinFile> {
+async function pinFrom(url: string, options: PinOptions = {}): Promise<PinFile> {
   if (!URL.canParse(url)) throw new CliError('usage', `"${url}" is no URL`)
   const { pinServer } = await import('../catalogue/pin.ts')
   try {
-    return await pinServer({ url })
+    return await pinServer({
+      url,
+      ...(options.name === undefined ? {} : { name: options.name }),
+      ...(options.spiffeId === undefined ? {} : { spiffeId: options.spiffeId }),
+    })
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error)
     throw new CliError('unavailable', printable(`cannot pin ${url}: ${detail}`), { cause: error })
   }
 }
 
-async function readPins(file: string): Promise<PinFile> {
-  const { parsePinFile } = await import('../catalogue/pin.ts')
-  return await configured(async () => parsePinFile(await readFile(file, 'utf8')))
+async function readPins(file: string): Promise<JsonObject> {
+  return await configured(async () => {
+    const pins = parseJson(await readFile(file), { maxBytes: MAX_PINS_BYTES })
+    if (isJsonObject(pins)) return pins
+    throw new Error(`${file} is no pinned catalogue`)
+  })
 }
 
-function describe(difference: Difference): string {
-  return printable(JSON.stringify(difference))
+function describe({ change, kind, name, members }: Difference): string {
+  const what = members.length === 0 ? '' : ` (${members.join(', ')})`
+  return printable(`${change} ${kind} ${name}${what}`)
 }

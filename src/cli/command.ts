@@ -14,9 +14,16 @@ export function finish<Options extends object>(
     .option('--json', 'print exactly one JSON object')
     .addHelpText('after', `\nExample:\n  ${example}`)
     .action(async () => {
-      const answer = await run(command.opts<Options>(), ...(command.processedArgs as string[]))
-      printAnswer(answer, 'json' in command.opts())
+      // `--json` may stand anywhere: commander gives it to whichever part of the line knows it first.
+      const options = command.optsWithGlobals<Options>()
+      const answer = await run(options, ...(command.processedArgs as string[]))
+      printAnswer(answer, 'json' in options)
     })
+}
+
+/** A word that only leads to subcommands, as in `writ keys`. */
+export function addGroup(root: Command, name: string, description: string): Command {
+  return root.command(name).description(description).option('--json').helpCommand(false)
 }
 
 /** Seconds of a duration as in `30s`, `15m`, `2h`, `7d`; undefined when it is none. */

@@ -7,7 +7,7 @@ import {
   openDevelopmentDomain,
 } from '../identity/development.ts'
 import { type Answer, CliError } from './answer.ts'
-import { finish, parseDuration } from './command.ts'
+import { addGroup, finish, parseDuration } from './command.ts'
 
 interface Options {
   directory: string
@@ -21,7 +21,7 @@ interface Options {
 }
 
 export function addIdentity(root: Command): void {
-  const identity = root.command('identity').description('identities of workloads')
+  const identity = addGroup(root, 'identity', 'identities of workloads')
   const dev = identity
     .command('dev')
     .description('issue a JWT-SVID FOR DEVELOPMENT, from a trust domain made here when missing')

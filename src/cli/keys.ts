@@ -4,7 +4,7 @@ import { dirname } from 'node:path'
 import type { Command } from 'commander'
 import { type KeyState, newKeys, rotateKeys, type SigningAlgorithm } from '../mint/keys.ts'
 import { type Answer, CliError } from './answer.ts'
-import { finish, parseDuration } from './command.ts'
+import { addGroup, finish, parseDuration } from './command.ts'
 import { type ConfigOption, configured, readConfig, withConfig } from './settings.ts'
 import { instant, table } from './text.ts'
 
@@ -20,7 +20,7 @@ interface RotateOptions extends NewOptions {
 const ALGORITHMS: readonly SigningAlgorithm[] = ['ES256', 'RS256', 'Ed25519']
 
 export function addKeys(root: Command): void {
-  const keys = root.command('keys').description('the keys the broker signs tokens with')
+  const keys = addGroup(root, 'keys', 'the keys the broker signs tokens with')
   const fresh = withConfig(keys.command('new'))
     .description('make the first signing key, and the nonce secret when it is configured')
     .option('--directory <directory>', 'instead of the configured one')

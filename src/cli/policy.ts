@@ -1,11 +1,11 @@
 import type { Command } from 'commander'
 import type { Answer } from './answer.ts'
-import { finish } from './command.ts'
+import { addGroup, finish } from './command.ts'
 import { addPolicyExplain } from './policy-explain.ts'
 import { type ConfigOption, readConfig, withConfig } from './settings.ts'
 
 export function addPolicy(root: Command): void {
-  const policy = root.command('policy').description('who may do what')
+  const policy = addGroup(root, 'policy', 'who may do what')
   const check = withConfig(policy.command('check')).description(
     'load the policies as the broker does, against the pinned catalogue',
   )

@@ -42,9 +42,14 @@ async function printRules(options: Options): Promise<Answer> {
       resource,
       user: options.user ?? `writ-verifier-${index + 1}`,
     })),
-  ].map((one) => ({ ...one, rules: redisAcl({ ...one, prefix }) }))
+  ].map((one) => ({ ...one, command: redisAcl({ ...one, prefix }) }))
   return {
     json: { users },
-    text: users.map(({ user, rules }) => `ACL SETUSER ${user} ${rules.join(' ')}`).join('\n'),
+    text: users.map(({ command }) => command.map(quoted).join(' ')).join('\n'),
   }
+}
+
+/** As `redis-cli` reads it: a selector is one word with blanks in it. */
+function quoted(word: string): string {
+  return word.includes(' ') ? `"${word}"` : word
 }

@@ -1,10 +1,11 @@
 import type { Command } from 'commander'
+import type { Logger } from 'pino'
 import type { Config } from '../config/config.ts'
 import { type Answer, EXIT } from './answer.ts'
-import type { Log, RunningBroker } from './broker.ts'
+import type { RunningBroker } from './broker.ts'
 import { finish } from './command.ts'
 import { type ConfigOption, readConfig, withConfig } from './settings.ts'
-import { printable, table } from './text.ts'
+import { table } from './text.ts'
 
 interface Options extends ConfigOption {
   check?: boolean
@@ -38,10 +39,11 @@ async function check(options: Options): Promise<Answer> {
 
 async function serveUntilStopped(options: Options): Promise<Answer> {
   const config = await readConfig(options)
-  for (const note of config.notes) log('warn', note)
+  const log = await openLog()
+  for (const note of config.notes) log.warn(note)
   const { startBroker } = await import('./broker.ts')
   const running = await startBroker(config, { log })
-  stopOnSignals(running)
+  stopOnSignals(running, log)
   return ready(config, running)
 }
 
@@ -62,17 +64,17 @@ function ready(config: Config, { publicUrl, adminUrl, controlPath }: RunningBrok
 }
 
 /** The first signal drains, the second ends the process at once. */
-function stopOnSignals(running: RunningBroker): void {
+function stopOnSignals(running: RunningBroker, log: Logger): void {
   let stopping = false
   const stop = async (signal: NodeJS.Signals) => {
     if (stopping) process.exit(signal === 'SIGINT' ? 130 : 143)
     stopping = true
-    log('info', `${signal}: no new requests; a second signal stops at once`)
+    log.info(`${signal}: no new requests; a second signal stops at once`)
     try {
       await running.close()
       process.exit(EXIT.ok)
     } catch (error) {
-      log('error', error instanceof Error ? error.message : String(error))
+      log.error(error instanceof Error ? error.message : String(error))
       process.exit(EXIT.bug)
     }
   }
@@ -81,8 +83,10 @@ function stopOnSignals(running: RunningBroker): void {
   process.on('SIGHUP', () => void running.reload())
 }
 
-// Standard output holds the one answer; everything else a broker has to say goes here.
-const log: Log = (level, message) => {
-  const line = { time: new Date().toISOString(), level, message: printable(message) }
-  process.stderr.write(`${JSON.stringify(line)}\n`)
+// Standard output holds the one answer; everything else a broker has to say goes to standard error.
+async function openLog(): Promise<Logger> {
+  const { pino } = await import('pino')
+  const { describeError } = await import('../server/log.ts')
+  const options = { base: undefined, serializers: { err: describeError } }
+  return pino(options, pino.destination({ dest: 2, sync: true }))
 }

@@ -3,12 +3,12 @@ import { isJsonObject, type Json, type JsonObject } from '../lib/json.ts'
 import { ACTION_SCOPE, SESSION_SCOPE } from '../token/claims.ts'
 import { decodeJsonSegment, JwsError, splitJws } from '../token/jws.ts'
 import { type Answer, CliError } from './answer.ts'
-import { finish } from './command.ts'
+import { addGroup, finish } from './command.ts'
 import { readInput } from './input.ts'
 import { instant, table } from './text.ts'
 
 export function addToken(root: Command): void {
-  const token = root.command('token').description('look at tokens')
+  const token = addGroup(root, 'token', 'look at tokens')
   const inspect = token
     .command('inspect')
     .argument('[file]', 'a file that holds the token, or - for standard input', '-')

@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import { temporaryDirectory, writ } from './writ.ts'
+
+const cwd = await temporaryDirectory({ after })
+
+const WRONG: readonly (readonly [string, readonly string[], RegExp])[] = [
+  ['no command', [], /no command was given/],
+  ['an unknown command', ['bogus'], /unknown command 'bogus'/],
+  ['half a command', ['keys'], /a subcommand is missing/],
+  ['an unknown option', ['keys', 'new', '--wrong'], /unknown option '--wrong'/],
+  ['a missing argument', ['revoke'], /missing required argument 'target'/],
+  ['too many arguments', ['token', 'inspect', 'a', 'b'], /too many arguments/],
+  ['no such configuration', ['serve', '--config', 'no.yaml'], /no\.yaml: .*ENOENT/],
+  ['a wrong algorithm', ['keys', 'new', '--directory', 'k', '--algorithm', 'HS256'], /HS256/],
+  [
+    'a wrong duration',
+    ['keys', 'rotate', '--directory', 'k', '--publish', '5'],
+    /"5" is no duration/,
+  ],
+  ['keys that are not there', ['keys', 'rotate', '--directory', 'k'], /run writ keys new/],
+  ['no kind of target', ['revoke', 'bot'], /"bot" is no target/],
+  ['an unknown kind of target', ['revoke', 'task:1'], /"task:1" is no target/],
+  ['an agent that has no id', ['revoke', 'agent:bot'], /"bot" is no SPIFFE ID/],
+  ['a star in the middle', ['revoke', 'agent:spiffe://a.test/*/b'], /only \/\* at the end/],
+  ['a star after letters', ['revoke', 'agent:spiffe://a.test/b*'], /only \/\* at the end/],
+  ['a star for a principal', ['revoke', 'principal:user/*'], /only \/\* at the end/],
+]
+
+for (const [name, args, message] of WRONG) {
+  test(`${name} is a usage error, told to people`, async () => {
+    const { code, stdout, stderr } = await writ(args, { cwd })
+    assert.equal(code, 2)
+    assert.equal(stdout, '')
+    assert.match(stderr, /^writ: error: [^A-Z]/)
+    assert.match(stderr, message)
+    assert.ok(!stderr.includes('    at '), 'no stack')
+  })
+
+  if (args.length === 0) continue
+  test(`${name} is a usage error, told to programs as one object`, async () => {
+    const ended = await writ([...args, '--json'], { cwd })
+    assert.equal(ended.code, 2)
+    assert.equal(ended.stderr, '')
+    const { ok, error } = ended.json() as { ok: boolean; error: { code: string; message: string } }
+    assert.equal(ok, false)
+    assert.match(error.code, /^(usage|configuration)$/)
+    assert.match(error.message, message)
+  })
+}
+
+test('help is an answer, with an example', async () => {
+  for (const args of [['--help'], ['keys', 'new', '--help'], ['revoke', '-h']]) {
+    const { code, stdout, stderr } = await writ(args, { cwd })
+    assert.equal(code, 0)
+    assert.equal(stderr, '')
+    assert.match(stdout, /^Usage: writ/)
+    assert.match(stdout, /Example:\n {2}writ /)
+  }
+})
+
+test('an older Node is told what is missing, before anything else is loaded', async () => {
+  const older = `Object.defineProperty(process, 'versions', { value: { node: '22.4.0' } })`
+  const nodeArguments = ['--import', `data:text/javascript,${encodeURIComponent(older)}`]
+  const people = await writ(['--help'], { cwd, nodeArguments })
+  assert.equal(people.code, 2)
+  assert.match(
+    people.stderr,
+    /^writ: error: needs Node 24\.15 or newer, this is 22\.4\.0\nwrit: hint: /,
+  )
+  const programs = await writ(['--help', '--json'], { cwd, nodeArguments })
+  assert.equal(programs.code, 2)
+  assert.equal(programs.json().ok, false)
+})
