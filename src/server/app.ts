@@ -1,0 +1,153 @@
+/** The koa applications of the two listeners: what every request passes, and the routes. */
+import Koa, { type Context, type Next } from 'koa'
+import type { Logger } from 'pino'
+import { Refusal } from '../refusal.ts'
+import { answerError, note } from './answer.ts'
+import { clientAuthenticator } from './client-auth.ts'
+import { SERVER_ERROR, wireError } from './errors.ts'
+import type { FeedStreams } from './feed.ts'
+import type { Guard } from './guard.ts'
+import type { Readiness } from './health.ts'
+import { introspection, revocation } from './introspect.ts'
+import { serverMetadata } from './metadata.ts'
+import type { Metrics } from './metrics.ts'
+import type { BrokerParts, Limits } from './parts.ts'
+import { createProvider, HOSTED_GRANTS } from './provider.ts'
+import { type Answer, type Routes, router } from './routes.ts'
+import { tokenEndpoint } from './token.ts'
+
+export interface AppParts {
+  readonly parts: BrokerParts
+  readonly limits: Limits
+  readonly clock: () => number
+  readonly log: Logger
+  readonly metrics: Metrics
+  readonly streams: FeedStreams
+  readonly readiness: () => Promise<Readiness>
+  /** True from the moment the server is asked to stop. */
+  readonly draining: () => boolean
+}
+
+/** Everything but `/metrics`. oidc-provider is the application; our routes come before its own. */
+export function publicApp(app: AppParts, guard: Guard): Koa {
+  const { parts, clock } = app
+  const { broker, keys, clients } = parts
+  const desk = {
+    parts,
+    clock,
+    authenticate: clientAuthenticator({ clients, issuer: broker.issuer, ledger: broker.ledger }),
+  }
+  const metadata = serverMetadata(broker.issuer)
+  const routes: Routes = {
+    '/token': {
+      POST: tokenEndpoint({
+        broker,
+        clock,
+        metrics: app.metrics,
+        bodyBytes: app.limits.bodyBytes,
+        hosted: HOSTED_GRANTS,
+      }),
+    },
+    '/jwks': {
+      GET(ctx) {
+        ctx.set('Cache-Control', 'public, max-age=15')
+        ctx.type = 'application/jwk-set+json'
+        ctx.body = JSON.stringify(keys.jwks(clock()))
+      },
+    },
+    '/.well-known/oauth-authorization-server': {
+      GET(ctx) {
+        ctx.set('Cache-Control', 'public, max-age=300')
+        ctx.body = metadata
+      },
+    },
+    '/authorize': { GET: refuseAuthorization, POST: refuseAuthorization },
+    '/introspect': { POST: introspection(desk) },
+    '/revoke': { POST: revocation(desk) },
+    '/revocations': { GET: (ctx) => app.streams.serve(ctx) },
+    ...healthRoutes(app),
+  }
+  const provider = createProvider({ broker, keys, clients, clock })
+  // Only `/token` ever goes on to oidc-provider: no route of its own is open.
+  provider.use(outermost(app, guard) as Parameters<typeof provider.use>[0])
+  provider.use(router(routes) as Parameters<typeof provider.use>[0])
+  provider.on('server_error', (_ctx, error) => failed(app, error))
+  provider.on('error', (error) => app.log.debug({ err: error }, 'a response was cut short'))
+  return provider as unknown as Koa
+}
+
+export function adminApp(app: AppParts, guard: Guard): Koa {
+  const koa = new Koa()
+  koa.use(outermost(app, guard))
+  koa.use(
+    router({
+      '/metrics': {
+        async GET(ctx) {
+          ctx.set('Cache-Control', 'no-store')
+          ctx.set('Content-Type', app.metrics.contentType)
+          ctx.body = await app.metrics.text()
+        },
+      },
+      ...healthRoutes(app),
+    }),
+  )
+  koa.on('error', (error) => app.log.debug({ err: error }, 'a response was cut short'))
+  return koa
+}
+
+/** Whether this request is ours, and what happens to anything that nobody expected. */
+function outermost(app: AppParts, guard: Guard): (ctx: Context, next: Next) => Promise<void> {
+  const { broker } = app.parts
+  return async (ctx, next) => {
+    ctx.set('X-Content-Type-Options', 'nosniff')
+    if (app.draining()) ctx.set('Connection', 'close')
+    try {
+      guard(ctx.req)
+      await next()
+    } catch (error) {
+      if (!(error instanceof Refusal)) {
+        failed(app, error)
+        return answerError(ctx, SERVER_ERROR)
+      }
+      const { reason } = error
+      answerError(ctx, wireError(reason, { grant: 'token-exchange', token: 'session' }))
+      const noted = { door: 'http', now: app.clock(), outcome: 'refused', reason } as const
+      // The answer is no already; a record that fails changes nothing for the caller.
+      await note(broker.audit, ctx, noted).catch(() => undefined)
+    }
+  }
+}
+
+function failed(app: AppParts, error: unknown): void {
+  app.metrics.failed()
+  app.log.error({ err: error }, 'a request failed')
+}
+
+function healthRoutes(app: AppParts): Routes {
+  return {
+    '/healthz': {
+      GET(ctx) {
+        ctx.set('Cache-Control', 'no-store')
+        ctx.body = { status: 'ok' }
+      },
+    },
+    '/readyz': {
+      async GET(ctx) {
+        ctx.set('Cache-Control', 'no-store')
+        const { ready, checks } = await app.readiness()
+        const draining = app.draining()
+        ctx.status = ready && !draining ? 200 : 503
+        ctx.body = { status: ctx.status === 200 ? 'ready' : 'not ready', draining, checks }
+      },
+    },
+  }
+}
+
+/** No one signs in here yet; see `serverMetadata`. */
+const refuseAuthorization: Answer = (ctx) => {
+  answerError(ctx, {
+    status: 400,
+    error: 'unsupported_response_type',
+    description: 'this server issues tokens at its token endpoint only',
+  })
+}

@@ -1,0 +1,64 @@
+/** `GET /revocations`: the signed feed as server-sent events, for verifiers without our store. */
+import type { Context } from 'koa'
+import type { FeedTransport } from '../revocation/feed.ts'
+import { feedStream } from '../revocation/http-feed.ts'
+import { answerError } from './answer.ts'
+
+export interface FeedStreams {
+  readonly open: number
+  /** Answers with a stream, or 503 when there are too many. */
+  serve(ctx: Context): void
+  /** Ends every stream; followers connect elsewhere, or again. */
+  close(): void
+}
+
+export function createFeedStreams(
+  transport: FeedTransport,
+  limits: { readonly feedStreams: number; readonly feedBacklogBytes: number },
+): FeedStreams {
+  const ends = new Set<() => void>()
+  let closed = false
+
+  function serve(ctx: Context): void {
+    if (closed || ends.size >= limits.feedStreams) {
+      answerError(ctx, {
+        status: 503,
+        error: 'temporarily_unavailable',
+        description: 'too many followers',
+        retryAfterSeconds: 5,
+      })
+      return
+    }
+    ctx.respond = false
+    const { res } = ctx
+    res.writeHead(200, {
+      'Content-Type': 'text/event-stream',
+      'Cache-Control': 'no-store',
+      'X-Accel-Buffering': 'no',
+    })
+    res.flushHeaders()
+    const subscription = feedStream(transport, (chunk) => {
+      if (res.writableEnded || res.destroyed) return
+      res.write(chunk)
+      // Heartbeats come several times a second: who has this much unread is not reading.
+      if (res.writableLength > limits.feedBacklogBytes) res.destroy()
+    })
+    const end = () => res.end()
+    ends.add(end)
+    res.once('close', () => {
+      ends.delete(end)
+      subscription.close().catch(() => undefined)
+    })
+  }
+
+  return {
+    get open() {
+      return ends.size
+    },
+    serve,
+    close() {
+      closed = true
+      for (const end of ends) end()
+    },
+  }
+}

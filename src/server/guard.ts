@@ -1,0 +1,48 @@
+/**
+ * Which requests are for us at all.
+ *
+ * A web page can make a browser send requests to loopback, under a name of its own (DNS rebinding)
+ * or with its own `Origin`. So `Host` must be ours, and `Origin`, when there is one, too. Nothing is
+ * ever derived from either header.
+ */
+import type { IncomingMessage } from 'node:http'
+import { refuse } from '../refusal.ts'
+import type { Address } from './parts.ts'
+
+export type Guard = (request: IncomingMessage) => void
+
+/**
+ * @param ours URLs whose host and origin are ours, besides the listener's own on loopback
+ * @param listener the address that is bound, with the real port
+ * @returns a check that throws a `Refusal` `origin_refused`
+ */
+export function createGuard(ours: readonly string[], listener: Address): Guard {
+  const hosts = new Set<string>()
+  const origins = new Set<string>()
+  for (const text of ours) {
+    const url = new URL(text)
+    hosts.add(url.host)
+    if (url.port === '') hosts.add(`${url.host}:${url.protocol === 'https:' ? 443 : 80}`)
+    origins.add(url.origin)
+  }
+  for (const host of ownNames(listener.host)) {
+    hosts.add(`${host}:${listener.port}`)
+    origins.add(`http://${host}:${listener.port}`)
+  }
+  return ({ headers }) => {
+    const { host, origin } = headers
+    if (host === undefined || !hosts.has(host.toLowerCase())) {
+      refuse({ code: 'origin_refused', header: 'host' })
+    }
+    if (origin !== undefined && !origins.has(origin.toLowerCase())) {
+      refuse({ code: 'origin_refused', header: 'origin' })
+    }
+  }
+}
+
+/** A listener on loopback may be called by any of its names; any other only by what is configured. */
+function ownNames(host: string): readonly string[] {
+  const loopback = host === 'localhost' || host === '::1' || host.startsWith('127.')
+  if (!loopback) return []
+  return ['127.0.0.1', 'localhost', '[::1]', ...(host.startsWith('127.') ? [host] : [])]
+}

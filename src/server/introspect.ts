@@ -1,0 +1,123 @@
+/** `POST /introspect` (RFC 7662) and `POST /revoke` (RFC 7009) for the broker's own tokens. */
+import type { Context } from 'koa'
+import type { JsonObject } from '../lib/json.ts'
+import { Refusal, refuse } from '../refusal.ts'
+import { answerError, note } from './answer.ts'
+import type { AuthenticateClient } from './client-auth.ts'
+import { wireError } from './errors.ts'
+import { type Form, receiveForm } from './form.ts'
+import { type IssuedToken, readIssued } from './issued.ts'
+import type { BrokerParts, Client } from './parts.ts'
+
+/** A token and what surrounds it; more cannot be meant. */
+const BODY_BYTES = 64 * 1024
+
+export interface TokenDesk {
+  readonly parts: Pick<BrokerParts, 'broker' | 'keys' | 'publisher' | 'isSpent'>
+  readonly authenticate: AuthenticateClient
+  readonly clock: () => number
+}
+
+type Answer = (ctx: Context, client: Client, form: Form, now: number) => Promise<void>
+
+/** Active means: signed by us, in time, not stopped, not known to be spent, and the asker's business. */
+export function introspection(desk: TokenDesk): (ctx: Context) => Promise<void> {
+  const { broker, keys, isSpent } = desk.parts
+  return withClient(desk, 'introspection', async (ctx, client, form, now) => {
+    const token = readIssued(theToken(form), { issuer: broker.issuer, keys, now })
+    const active =
+      token !== undefined &&
+      maySee(client, token) &&
+      !isStopped(token, now) &&
+      !(await isSpent?.(token.claims))
+    // RFC 7662 §2.2: why a token is not active is nobody's business.
+    ctx.body = active ? describe(token) : { active: false }
+    await note(broker.audit, ctx, {
+      door: 'introspection',
+      now,
+      outcome: 'event',
+      reason: active ? 'introspected_active' : 'introspected_inactive',
+      about: { workload: client.clientId, ...(active ? { jti: token.jti } : {}) },
+    })
+  })
+
+  function isStopped(token: IssuedToken, now: number): boolean {
+    try {
+      broker.revocations.check(token.subject, now)
+      return false
+    } catch (error) {
+      if (error instanceof Refusal && error.reason.code === 'revoked') return true
+      throw error
+    }
+  }
+}
+
+/** Stops one token before its time; 200 also when there is nothing to stop (RFC 7009 §2.2). */
+export function revocation(desk: TokenDesk): (ctx: Context) => Promise<void> {
+  const { broker, keys, publisher } = desk.parts
+  return withClient(desk, 'revocation', async (ctx, client, form, now) => {
+    const token = readIssued(theToken(form), { issuer: broker.issuer, keys, now })
+    if (token !== undefined) {
+      if (token.clientId !== client.clientId && !client.scopes.includes('writ:admin')) {
+        // RFC 7009 §2.1: a token of another client is refused, and the client is told.
+        return answerError(ctx, {
+          status: 400,
+          error: 'unauthorized_client',
+          description: 'the token was not issued to this client',
+        })
+      }
+      await note(broker.audit, ctx, {
+        door: 'revocation',
+        now,
+        outcome: 'event',
+        reason: 'token_revoked',
+        about: { workload: client.clientId, jti: token.jti },
+      })
+      await publisher.revoke({
+        target: { kind: 'jti', value: token.jti },
+        until: token.expiresAt,
+        reason: 'revoked at the revocation endpoint',
+        by: client.clientId,
+      })
+    }
+    ctx.status = 200
+    ctx.body = ''
+  })
+}
+
+/** Form, client authentication, and the answer to every refusal. */
+function withClient(desk: TokenDesk, door: string, answer: Answer) {
+  const { audit } = desk.parts.broker
+  return async (ctx: Context): Promise<void> => {
+    const now = desk.clock()
+    ctx.set('Cache-Control', 'no-store')
+    try {
+      const { form } = await receiveForm(ctx.req, BODY_BYTES)
+      const client = await desk.authenticate(form, now)
+      await answer(ctx, client, form, now)
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error
+      const { reason } = error
+      answerError(ctx, wireError(reason, { grant: 'token-exchange', token: 'session' }))
+      // The answer is no already; a record that fails changes nothing for the caller.
+      await note(audit, ctx, { door, now, outcome: 'refused', reason }).catch(() => undefined)
+    }
+  }
+}
+
+function theToken(form: Form): string {
+  const token = form.get('token')
+  if (token === undefined) refuse({ code: 'request_malformed', detail: 'token is missing' })
+  return token
+}
+
+function maySee(client: Client, token: IssuedToken): boolean {
+  if (client.scopes.includes('writ:admin')) return true
+  return client.scopes.includes('writ:introspect') && client.resources.includes(token.audience)
+}
+
+function describe({ claims }: IssuedToken): JsonObject {
+  const { cnf } = claims
+  const bound = typeof cnf === 'object' && cnf !== null && 'jkt' in cnf
+  return { active: true, ...claims, token_type: bound ? 'DPoP' : 'Bearer' }
+}

@@ -1,0 +1,65 @@
+/** Reads tokens this broker signed, whoever they are for. */
+import { isJsonObject, type JsonObject } from '../lib/json.ts'
+import type { SigningKeys } from '../mint/keys.ts'
+import type { Subject } from '../revocation/target.ts'
+import { MAX_TOKEN_BYTES } from '../token/access-token.ts'
+import { JwsError, parseJws, verifyJws } from '../token/jws.ts'
+
+/** The claims every token of ours has, and the rest as it stands. */
+export interface IssuedToken {
+  readonly claims: JsonObject
+  readonly jti: string
+  readonly sub: string
+  readonly clientId: string
+  readonly audience: string
+  readonly expiresAt: number
+  readonly subject: Subject
+}
+
+/** A token of ours that is in time; `undefined` for anything else, without saying why. */
+export function readIssued(
+  text: string,
+  options: {
+    readonly issuer: string
+    readonly keys: Pick<SigningKeys, 'verification'>
+    readonly now: number
+  },
+): IssuedToken | undefined {
+  const { issuer, keys, now } = options
+  let jws: ReturnType<typeof parseJws>
+  try {
+    jws = parseJws(text, { maxBytes: MAX_TOKEN_BYTES })
+  } catch (error) {
+    if (error instanceof JwsError) return undefined
+    throw error
+  }
+  const { header, payload } = jws
+  // The feed is signed with the same keys; `typ` keeps the two apart.
+  if (header.typ !== 'at+jwt' || typeof header.kid !== 'string') return undefined
+  const key = keys.verification(now).find(header.kid, String(header.alg))
+  if (key === undefined || !verifyJws(jws, key)) return undefined
+  const { iss, aud, sub, client_id, jti, sid, exp } = payload
+  if (iss !== issuer || typeof exp !== 'number' || !(now < exp)) return undefined
+  for (const claim of [aud, sub, client_id, jti, sid])
+    if (typeof claim !== 'string') return undefined
+  return {
+    claims: payload,
+    jti: jti as string,
+    sub: sub as string,
+    clientId: client_id as string,
+    audience: aud as string,
+    expiresAt: exp,
+    subject: {
+      jti: jti as string,
+      session: sid as string,
+      agents: [client_id as string, ...actors(payload)],
+      principal: sub as string,
+    },
+  }
+}
+
+function actors(claims: JsonObject): string[] {
+  const { act } = claims
+  if (act === undefined || !isJsonObject(act)) return []
+  return [...(typeof act.sub === 'string' ? [act.sub] : []), ...actors(act)]
+}

@@ -1,0 +1,81 @@
+import type { Logger } from 'pino'
+import type { Broker } from '../exchange/broker.ts'
+import type { JsonObject } from '../lib/json.ts'
+import type { SigningKeys } from '../mint/keys.ts'
+import type { FeedTransport } from '../revocation/feed.ts'
+import type { RevocationPublisher } from '../revocation/publisher.ts'
+
+export interface Address {
+  readonly host: string
+  /** 0 lets the system choose. */
+  readonly port: number
+}
+
+export type ClientScope = 'writ:introspect' | 'writ:admin'
+export const CLIENT_SCOPES: readonly ClientScope[] = ['writ:introspect', 'writ:admin']
+
+/** A program that authenticates with its own key: a resource server, or an admin's tool. */
+export interface Client {
+  readonly clientId: string
+  /** Public keys. */
+  readonly jwks: { readonly keys: readonly Readonly<Record<string, unknown>>[] }
+  readonly scopes: readonly ClientScope[]
+  /** The resources whose tokens it may introspect. */
+  readonly resources: readonly string[]
+}
+
+/** How much a caller may send, hold and wait for. */
+export interface Limits {
+  readonly bodyBytes: number
+  /** A request that is not whole by then is cut off. */
+  readonly requestMs: number
+  readonly headersMs: number
+  readonly keepAliveMs: number
+  readonly headers: number
+  readonly headerBytes: number
+  /** Followers of `/revocations` at once. */
+  readonly feedStreams: number
+  /** A follower with more than this unread is cut off; it will connect again. */
+  readonly feedBacklogBytes: number
+  /** How long `close` waits for requests in flight. */
+  readonly drainMs: number
+}
+
+export const DEFAULT_LIMITS: Limits = {
+  // 1 MiB of arguments, percent-encoded where it must be, and the tokens around it.
+  bodyBytes: 1536 * 1024,
+  requestMs: 10_000,
+  headersMs: 5_000,
+  keepAliveMs: 65_000,
+  headers: 64,
+  headerBytes: 32 * 1024,
+  feedStreams: 256,
+  feedBacklogBytes: 1024 * 1024,
+  drainMs: 10_000,
+}
+
+/** A readiness check: throws, or answers with words, when something is not as it should be. */
+export type Check = () => unknown
+
+/** Everything the HTTP side needs. */
+export interface BrokerParts {
+  readonly broker: Broker
+  readonly listen: { readonly public: Address; readonly admin: Address }
+  readonly keys: Pick<SigningKeys, 'current' | 'jwks' | 'verification'>
+  readonly publisher: Pick<RevocationPublisher, 'revoke'>
+  readonly revocations: { readonly fresh: boolean }
+  /** What `/revocations` streams. */
+  readonly feed: FeedTransport
+  readonly clients: readonly Client[]
+  /** What else must be well before `/readyz` says so, by name. */
+  readonly checks?: Readonly<Record<string, Check>>
+  /**
+   * Whether a token's one use is known to be spent; for introspection. Without it a spent token is
+   * reported as active until it expires, because only its verifiers know.
+   */
+  readonly isSpent?: (claims: JsonObject) => Promise<boolean>
+  readonly log?: Logger
+  /** Seconds since the epoch. */
+  readonly clock?: () => number
+  readonly limits?: Partial<Limits>
+}
