@@ -15,8 +15,14 @@ export interface FastifyReplyLike {
   send(body: unknown): FastifyReplyLike
 }
 
-/** What of a Fastify instance the gate uses. */
+/** Any Fastify instance. Its methods are overloaded in ways no structural type of ours would match. */
 export interface FastifyInstanceLike {
+  readonly addContentTypeParser: unknown
+  readonly addHook: unknown
+}
+
+/** What of it the gate uses. */
+interface Instance {
   removeAllContentTypeParsers(): unknown
   addContentTypeParser(
     type: string,
@@ -43,7 +49,8 @@ export interface FastifyInstanceLike {
  * })
  */
 export function fastifyGate(verifier: Verifier): (instance: FastifyInstanceLike) => Promise<void> {
-  async function plugin(instance: FastifyInstanceLike): Promise<void> {
+  async function plugin(fastify: FastifyInstanceLike): Promise<void> {
+    const instance = fastify as unknown as Instance
     instance.removeAllContentTypeParsers()
     // Reads nothing: the bytes are left for the gate.
     instance.addContentTypeParser('*', (_request, _payload, done) => done(null))
