@@ -5,24 +5,21 @@
  */
 import { type Logger, pino } from 'pino'
 import { openAuditLog } from '../audit/file.ts'
-import { type Catalogue, loadCatalogue } from '../catalogue/catalogue.ts'
+import type { Catalogue } from '../catalogue/catalogue.ts'
 import type { Config } from '../config/config.ts'
 import type { Broker } from '../exchange/broker.ts'
-import { type Bundles, openBundles } from '../identity/bundles.ts'
 import { createJwtSvidProver } from '../identity/jwt-svid.ts'
 import { createSenderKeys } from '../identity/sender-keys.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { JsonObject } from '../lib/json.ts'
-import { openKeys, type SigningKeys } from '../mint/keys.ts'
-import { openPolicies, type Policies } from '../policy/engine.ts'
-import { Refusal } from '../refusal.ts'
+import type { SigningKeys } from '../mint/keys.ts'
 import type { FeedTransport } from '../revocation/feed.ts'
 import { RevocationPublisher, type RevocationRequest } from '../revocation/publisher.ts'
 import { Revocations } from '../revocation/revocations.ts'
 import { parseTarget, type Revocation } from '../revocation/target.ts'
 import { createServer } from '../server/server.ts'
-import { Nonces, readNonceSecret } from '../token/nonce.ts'
 import { CliError } from './answer.ts'
+import { messageOf, openParts, type Parts, reloadParts } from './broker-parts.ts'
 import { controlPath, openControl } from './control.ts'
 import { revocationRecord } from './publish.ts'
 import { configured } from './settings.ts'
@@ -44,56 +41,10 @@ export interface RunningBroker {
   close(): Promise<void>
 }
 
-/** What can be read without touching the store or the network. */
-interface Parts {
-  readonly keys: SigningKeys
-  readonly nonces: Nonces | undefined
-  readonly bundles: Bundles
-  readonly catalogue: Catalogue
-  readonly policies: Policies
-}
+/** A store that answers, but whose feed does not come round in this time, is not well. */
+const FIRST_BEAT_MS = 15_000
 
 const now = () => Date.now() / 1000
-
-async function openParts(config: Config, log: Logger, stack: AsyncDisposableStack): Promise<Parts> {
-  const keys = await configured(() =>
-    openKeys(config.keys.directory, {
-      now: now(),
-      onProblem: (problem) => log.error(`signing keys: ${problem.message}`),
-    }),
-  )
-  stack.defer(() => keys.close())
-  const secretFile = config.dpop.nonceSecretFile
-  const nonces =
-    secretFile === undefined
-      ? undefined
-      : new Nonces(await configured(() => readNonceSecret(secretFile)))
-  const bundles = await configured(() =>
-    openBundles(config.trust, {
-      onProblem: ({ trustDomain, detail }) => log.warn(`trust domain ${trustDomain}: ${detail}`),
-    }),
-  )
-  stack.defer(() => bundles.close())
-  const catalogue = await configured(() => loadCatalogue(config.servers))
-  const policies = await configured(() => openPolicies({ directory: config.policies, catalogue }))
-  stack.defer(() => policies.close())
-  return { keys, nonces, bundles, catalogue, policies }
-}
-
-/** Opens everything the configuration names except the store and the listeners, and closes it again. */
-export async function checkBroker(
-  config: Config,
-): Promise<{ policyVersion: string; catalogueVersion: string; problems: string[] }> {
-  await using stack = new AsyncDisposableStack()
-  const problems: string[] = []
-  const log = pino({}, { write: (line) => problems.push(String(JSON.parse(line).msg)) })
-  const parts = await openParts(config, log, stack)
-  return {
-    policyVersion: parts.policies.version,
-    catalogueVersion: parts.catalogue.version,
-    problems,
-  }
-}
 
 /**
  * Starts a broker; resolved means it answers.
@@ -136,9 +87,8 @@ export async function startBroker(
       feed: transport,
       clients: config.clients,
       checks: {
-        audit: () => audit.failure,
-        keys: () => void parts.keys.current(now()),
-        trust: () => untrusted(parts.bundles),
+        trust: () =>
+          parts.bundles.trustDomains().some((name) => parts.bundles.usableKeys(name) > 0),
       },
       log,
       limits: { drainMs: config.shutdown.drainSeconds * 1000 },
@@ -160,7 +110,7 @@ export async function startBroker(
       revocations,
       controlPath: control.path,
       revoke,
-      reload: () => reload(config, parts, current, log),
+      reload: () => reloadParts(config, parts, current, log),
       close: () => stack.disposeAsync(),
     }
   } catch (error) {
@@ -180,13 +130,19 @@ async function openFeed(
     find: (kid: string | undefined, algorithm: string) =>
       keys.verification(now()).find(kid, algorithm),
   }
+  let lastError: string | undefined
   const publisher = new RevocationPublisher({
     issuer: config.issuer,
     key: () => keys.current(now()),
     keys: source,
     transport,
     beatEveryMs: config.revocation.beatEveryMs,
-    onError: (error) => log.error(`revocations cannot be published: ${messageOf(error)}`),
+    onError: (error) => {
+      // Heartbeats come several times a second; the same trouble is one line.
+      const message = `revocations cannot be published: ${messageOf(error)}`
+      if (message !== lastError) log.error(message)
+      lastError = message
+    },
   })
   stack.defer(() => publisher.close())
   const revocations = new Revocations({
@@ -197,7 +153,11 @@ async function openFeed(
     onRefused: ({ kind, why }) => log.warn(`a ${kind} of the revocation feed is refused: ${why}`),
   })
   stack.defer(() => revocations.close())
-  await available(() => Promise.all([publisher.start(), revocations.start()]))
+  await available(() =>
+    within(FIRST_BEAT_MS, Promise.all([publisher.start(), revocations.start()]), () =>
+      lastError === undefined ? 'no heartbeat of the revocation feed came back' : lastError,
+    ),
+  )
   return { publisher, revocations }
 }
 
@@ -238,26 +198,6 @@ function brokerOf(
   }
 }
 
-async function reload(
-  config: Config,
-  parts: Parts,
-  current: { catalogue: Catalogue },
-  log: Logger,
-): Promise<void> {
-  await parts.bundles.reload()
-  await parts.keys.reload().catch((error) => log.error(`signing keys: ${messageOf(error)}`))
-  try {
-    const catalogue = await loadCatalogue(config.servers)
-    const loaded = await parts.policies.reload(catalogue)
-    // The two belong together: policies are valid against the catalogue they were checked with.
-    if (loaded.ok) current.catalogue = catalogue
-    if (loaded.ok) log.info(`reloaded; policies ${loaded.version}, catalogue ${catalogue.version}`)
-    else log.error(`policies are kept as they were: ${loaded.problems.join('; ')}`)
-  } catch (error) {
-    log.error(`catalogue and policies are kept as they were: ${messageOf(error)}`)
-  }
-}
-
 function parseRequest(body: JsonObject): RevocationRequest {
   const { target, until, reason, by } = body
   return {
@@ -265,6 +205,18 @@ function parseRequest(body: JsonObject): RevocationRequest {
     ...(typeof until === 'number' ? { until } : {}),
     reason: typeof reason === 'string' ? reason : '',
     by: typeof by === 'string' ? by : 'cli',
+  }
+}
+
+async function within<T>(ms: number, promise: Promise<T>, why: () => string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(why())), ms)
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
   }
 }
 
@@ -276,21 +228,6 @@ async function available<T>(step: () => Promise<T>): Promise<T> {
     if (error instanceof CliError) throw error
     throw new CliError('unavailable', messageOf(error), { cause: error })
   }
-}
-
-function messageOf(error: unknown): string {
-  if (error instanceof Refusal) {
-    const { code, ...evidence } = error.reason
-    return [code.replaceAll('_', ' '), ...Object.values(evidence)].join(': ')
-  }
-  return error instanceof Error ? error.message : String(error)
-}
-
-/** Trust domains whose workloads are all refused: worth a look, and no reason to stop the others. */
-function untrusted(bundles: Bundles): string | undefined {
-  const names = bundles.trustDomains()
-  const empty = names.filter((name) => bundles.usableKeys(name) === 0)
-  return empty.length === names.length ? 'no trust domain has a usable key' : undefined
 }
 
 /** Names this process' audit log: which broker, on which port. */

@@ -9,6 +9,8 @@ import { table } from './text.ts'
 
 interface Options extends ConfigOption {
   check?: boolean
+  listen?: string
+  admin?: string
 }
 
 export function addServe(root: Command): void {
@@ -24,8 +26,8 @@ export function addServe(root: Command): void {
 }
 
 async function check(options: Options): Promise<Answer> {
-  const config = await readConfig(options)
-  const { checkBroker } = await import('./broker.ts')
+  const config = await readConfig(options, flagsOf(options))
+  const { checkBroker } = await import('./broker-parts.ts')
   const { problems, ...versions } = await checkBroker(config)
   const notes = [...config.notes, ...problems]
   return {
@@ -37,8 +39,12 @@ async function check(options: Options): Promise<Answer> {
   }
 }
 
+function flagsOf({ listen, admin }: Options): Record<string, unknown> {
+  return listen === undefined && admin === undefined ? {} : { listen: { public: listen, admin } }
+}
+
 async function serveUntilStopped(options: Options): Promise<Answer> {
-  const config = await readConfig(options)
+  const config = await readConfig(options, flagsOf(options))
   const log = await openLog()
   for (const note of config.notes) log.warn(note)
   const { startBroker } = await import('./broker.ts')

@@ -11,9 +11,12 @@ export function withConfig(command: Command): Command {
 }
 
 /** @throws {CliError} configuration, listing every problem */
-export async function readConfig(options: ConfigOption): Promise<Config> {
+export async function readConfig(
+  options: ConfigOption,
+  flags: Readonly<Record<string, unknown>> = {},
+): Promise<Config> {
   try {
-    return await loadConfig({ file: options.config, env: process.env })
+    return await loadConfig({ file: options.config, env: process.env, flags })
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     throw new CliError('configuration', error.message, {

@@ -1,0 +1,92 @@
+import { type Logger, pino } from 'pino'
+import { type Catalogue, loadCatalogue } from '../catalogue/catalogue.ts'
+import type { Config } from '../config/config.ts'
+import { type Bundles, openBundles } from '../identity/bundles.ts'
+import { openKeys, type SigningKeys } from '../mint/keys.ts'
+import { openPolicies, type Policies } from '../policy/engine.ts'
+import { Refusal } from '../refusal.ts'
+import { Nonces, readNonceSecret } from '../token/nonce.ts'
+import { configured } from './settings.ts'
+
+/** What can be read without touching the store or the network. */
+export interface Parts {
+  readonly keys: SigningKeys
+  readonly nonces: Nonces | undefined
+  readonly bundles: Bundles
+  readonly catalogue: Catalogue
+  readonly policies: Policies
+}
+
+export async function openParts(
+  config: Config,
+  log: Logger,
+  stack: AsyncDisposableStack,
+): Promise<Parts> {
+  const keys = await configured(() =>
+    openKeys(config.keys.directory, {
+      now: Date.now() / 1000,
+      onProblem: (problem) => log.error(`signing keys: ${problem.message}`),
+    }),
+  )
+  stack.defer(() => keys.close())
+  const secretFile = config.dpop.nonceSecretFile
+  const nonces =
+    secretFile === undefined
+      ? undefined
+      : new Nonces(await configured(() => readNonceSecret(secretFile)))
+  const bundles = await configured(() =>
+    openBundles(config.trust, {
+      onProblem: ({ trustDomain, detail }) => log.warn(`trust domain ${trustDomain}: ${detail}`),
+    }),
+  )
+  stack.defer(() => bundles.close())
+  const catalogue = await configured(() => loadCatalogue(config.servers))
+  const policies = await configured(() => openPolicies({ directory: config.policies, catalogue }))
+  stack.defer(() => policies.close())
+  return { keys, nonces, bundles, catalogue, policies }
+}
+
+/** Opens everything the configuration names except the store and the listeners, and closes it again. */
+export async function checkBroker(
+  config: Config,
+): Promise<{ policyVersion: string; catalogueVersion: string; problems: string[] }> {
+  await using stack = new AsyncDisposableStack()
+  const problems: string[] = []
+  const log = pino({}, { write: (line) => problems.push(String(JSON.parse(line).msg)) })
+  const parts = await openParts(config, log, stack)
+  return {
+    policyVersion: parts.policies.version,
+    catalogueVersion: parts.catalogue.version,
+    problems,
+  }
+}
+
+/** Reads everything again; what is wrong is logged and the old serves on. */
+export async function reloadParts(
+  config: Config,
+  parts: Parts,
+  current: { catalogue: Catalogue },
+  log: Logger,
+): Promise<void> {
+  await parts.bundles.reload()
+  await parts.keys.reload().catch((error) => log.error(`signing keys: ${messageOf(error)}`))
+  try {
+    const catalogue = await loadCatalogue(config.servers)
+    const loaded = await parts.policies.reload(catalogue)
+    // The two belong together: policies are valid against the catalogue they were checked with.
+    if (loaded.ok) current.catalogue = catalogue
+    if (loaded.ok) log.info(`reloaded; policies ${loaded.version}, catalogue ${catalogue.version}`)
+    else log.error(`policies are kept as they were: ${loaded.problems.join('; ')}`)
+  } catch (error) {
+    log.error(`catalogue and policies are kept as they were: ${messageOf(error)}`)
+  }
+}
+
+/** An error in the words an operator can use; a refusal names its evidence. */
+export function messageOf(error: unknown): string {
+  if (error instanceof Refusal) {
+    const { code, ...evidence } = error.reason
+    return [code.replaceAll('_', ' '), ...Object.values(evidence)].join(': ')
+  }
+  return error instanceof Error ? error.message : String(error)
+}
