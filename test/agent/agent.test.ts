@@ -193,6 +193,12 @@ const once: [string, number, Record<string, string>, unknown][] = [
     { 'www-authenticate': 'DPoP error="use_dpop_nonce"' },
     {},
   ],
+  [
+    'a demand by another scheme',
+    401,
+    { 'www-authenticate': 'Bearer error="use_dpop_nonce"', 'dpop-nonce': 'n' },
+    {},
+  ],
   ['a nonce in passing', 401, { 'dpop-nonce': 'n' }, { error: 'invalid_token' }],
   ['a refusal of the action', 403, NONCE_CHALLENGE, { error: 'insufficient_scope' }],
   ['a failure', 500, NONCE_CHALLENGE, {}],

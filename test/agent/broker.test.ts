@@ -186,10 +186,12 @@ test('a redirect of the token request carries no identity away', async () => {
 
 test('an answer without end does not fill the memory', async () => {
   broker.instead.push((_, response) => {
-    response.writeHead(200, { 'content-type': 'application/json' })
-    response.end(' '.repeat(300_000))
+    response.writeHead(400, { 'content-type': 'application/json' })
+    response.end(`{"error":"invalid_target"}${' '.repeat(300_000)}`)
   })
-  assert.equal((await refusalOf(call())).code, 'broker_misconfigured')
+  const error = await refusalOf(call())
+  assert.equal(error.code, 'token_refused')
+  assert.equal(error.error, undefined, 'what follows after 256 KiB is not read')
 })
 
 test('a broker that is not there is told apart from one that refuses', async () => {
