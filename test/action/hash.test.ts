@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import canonicalize from 'canonicalize'
 import fc from 'fast-check'
@@ -40,6 +41,18 @@ for (const vector of hashVectors.refused) {
     assert.throws(() => parseJson(received(vector)), JsonError)
   })
 }
+
+test('the hashes on the public page are right', () => {
+  const page = readFileSync(new URL('../../docs/mcp-action.md', import.meta.url), 'utf8')
+  const rows = [...page.matchAll(/\| `(\{[^`]*\})` \| `([A-Za-z0-9_-]{43})` \|/g)]
+  assert.equal(rows.length, 3)
+  for (const [, canonical = '', hash] of rows) {
+    assert.equal(hashArguments(parseJson(canonical) as JsonObject), hash)
+    assert.equal(canonicalText(parseJson(canonical)), canonical)
+  }
+  const example = { to: 'GB29NWBK60161331926819', amount: 1200 }
+  assert.ok(page.includes(`"arguments_hash": "${hashArguments(example)}"`))
+})
 
 test('absent arguments have the hash of {}', () => {
   assert.equal(hashArguments(undefined), hashArguments({}))

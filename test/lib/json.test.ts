@@ -199,6 +199,7 @@ test('limits are the caller’s, and a limit that would exhaust the stack is a m
   assert.throws(() => parseJson('[]', { maxDepth: 0 }), JsonError)
   assert.equal(parseJson('1', { maxDepth: 0 }), 1)
   assert.throws(() => parseJson('123', { maxBytes: 2 }), JsonError)
+  assert.throws(() => parseJson(Buffer.from('123'), { maxBytes: 2 }), JsonError)
   assert.equal(parseJson('"é"', { maxBytes: 4 }), 'é')
   assert.throws(() => parseJson('"é"', { maxBytes: 3 }), JsonError)
   for (const maxDepth of [-1, 513, Number.NaN]) {
