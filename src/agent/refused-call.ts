@@ -5,15 +5,18 @@ import { quotable, WritError } from './error.ts'
 
 const MAX_REFUSAL_BYTES = 16_384
 
-/** What to do about each error an MCP server may challenge with (RFC 6750 §3.1, RFC 9449 §7.1). */
+/** What errors mean (RFC 6750 §3.1), for servers that say no more than the code. */
+const WORDS: Readonly<Record<string, string>> = {
+  invalid_token: 'the token was expired, revoked, already used, or made for another server',
+  insufficient_scope: 'the token is not good for this message',
+}
+
+/** What to do, where the server's own words cannot say it. */
 const ADVICE: Readonly<Record<string, string>> = {
-  invalid_token:
-    'the token was expired, revoked, already used, or made for another server; ask again',
   invalid_dpop_proof:
     "check this machine's clock, and that the URL is the one the server is known under",
   use_dpop_nonce:
     'the server asked for a nonce twice; check that all its processes share one nonce secret',
-  insufficient_scope: 'the token is not good for this message',
 }
 
 /**
@@ -33,7 +36,10 @@ export async function refusedCall(
     challenges.find((c) => c.parameters.has(name))?.parameters.get(name)
   const error = textOf(body?.error) ?? parameter('error')
   const description =
-    textOf(body?.error_description) ?? parameter('error_description') ?? rpcMessage(body)
+    textOf(body?.error_description) ??
+    parameter('error_description') ??
+    rpcMessage(body) ??
+    WORDS[error ?? '']
   const said =
     error === undefined && description === undefined
       ? `HTTP ${response.status}`
