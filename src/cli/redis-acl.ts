@@ -42,10 +42,19 @@ async function printRules(options: Options): Promise<Answer> {
       resource,
       user: options.user ?? `writ-verifier-${index + 1}`,
     })),
-  ].map((one) => ({ ...one, command: redisAcl({ ...one, prefix }) }))
+  ].map((one) => ({ ...one, command: usageOf(() => redisAcl({ ...one, prefix })) }))
   return {
     json: { users },
     text: users.map(({ command }) => command.map(quoted).join(' ')).join('\n'),
+  }
+}
+
+function usageOf<T>(step: () => T): T {
+  try {
+    return step()
+  } catch (error) {
+    if (error instanceof TypeError) throw new CliError('usage', error.message)
+    throw error
   }
 }
 
