@@ -12,6 +12,7 @@ export interface Server {
   readonly mode: string
   readonly appendOnly: boolean
   readonly evictionPolicy: string
+  /** Those that follow it now, not those still copying. */
   readonly replicas: number
   readonly loading: boolean
   /** Its clock minus ours, in seconds. */
@@ -39,7 +40,7 @@ export async function inspectServer(redis: Redis, clock: () => number): Promise<
     mode: field('redis_mode'),
     appendOnly: field('aof_enabled') === '1',
     evictionPolicy: field('maxmemory_policy'),
-    replicas: Number(field('connected_slaves')),
+    replicas: text.match(/^slave\d+:.*state=online/gm)?.length ?? 0,
     loading: field('loading') === '1',
     // Half way between question and answer, so that a slow network does not look like a wrong clock.
     clockOffsetSeconds: Number(seconds) + Number(microseconds) / 1e6 - (before + clock()) / 2,

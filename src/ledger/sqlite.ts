@@ -205,9 +205,7 @@ function prepare(database: DatabaseSync) {
 /** @throws {Error} saying that another process holds the file, or why it cannot be opened */
 async function openFile(file: string, lockWaitMs: number): Promise<DatabaseSync> {
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
-  // SQLite gives the -wal file the mode of the main one, so that one is made first.
-  closeSync(openSync(file, 'a', 0o600))
-  chmodSync(file, 0o600)
+  makeFile(file)
   const giveUpAt = performance.now() + lockWaitMs
   for (;;) {
     const database = new DatabaseSync(file, { timeout: 0 })
@@ -227,6 +225,18 @@ async function openFile(file: string, lockWaitMs: number): Promise<DatabaseSync>
     }
     await sleep(50)
   }
+}
+
+/** SQLite gives the -wal file the mode of the main one, so that one is made first. */
+function makeFile(file: string): void {
+  try {
+    // Never opened when it exists: closing any descriptor of a file drops all locks that the
+    // process has on it (POSIX), those of another ledger in this process too.
+    closeSync(openSync(file, 'wx', 0o600))
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
+  }
+  chmodSync(file, 0o600)
 }
 
 function isBusy(error: unknown): boolean {

@@ -105,7 +105,7 @@ export interface SentinelSetup {
 
 /** A primary, its replicas, and one Sentinel that promotes a replica within about a second. */
 export async function startSentinel(replicaCount = 1): Promise<SentinelSetup> {
-  const primary = await startRedis([])
+  const primary = await startRedis(['--repl-diskless-sync-delay', '0'])
   const replicas: RedisServer[] = []
   for (let n = 0; n < replicaCount; n++) {
     replicas.push(
@@ -118,8 +118,9 @@ export async function startSentinel(replicaCount = 1): Promise<SentinelSetup> {
       ]),
     )
   }
-  await until(async () =>
-    (await primary.admin.info('replication')).includes(`connected_slaves:${replicaCount}`),
+  await until(
+    async () =>
+      (await primary.admin.info('replication')).match(/state=online/g)?.length === replicaCount,
   )
   const folder = mkdtempSync(join(tmpdir(), 'writ-sentinel-'))
   const port = await freePort()
@@ -198,7 +199,7 @@ export async function startCluster(): Promise<ClusterSetup> {
   }
   await until(async () => {
     for (const { admin } of primaries) {
-      if (!(await admin.info('replication')).includes('connected_slaves:1')) return false
+      if (!(await admin.info('replication')).includes('state=online')) return false
       if (!String(await admin.call('CLUSTER', 'INFO')).includes('cluster_state:ok')) return false
     }
     return true
