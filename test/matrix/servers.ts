@@ -177,6 +177,7 @@ export const GATES: Record<
   },
   koa(verifier, mcp) {
     const app = new Koa()
+    app.silent = true
     app.use(koaGate(verifier))
     app.use(async (ctx) => {
       ctx.respond = false

@@ -1,7 +1,7 @@
 import type { AuthInfo } from '../auth-info.ts'
 import type { Allowed, GateRequest, Outcome, Refused } from '../request.ts'
 import type { Verifier } from '../verifier.ts'
-import { METADATA_HEADERS, PARSER_RAN_BEFORE } from './node-request.ts'
+import { BROKEN_OFF, METADATA_HEADERS, PARSER_RAN_BEFORE } from './node-request.ts'
 
 /** What a fetch-style MCP handler is given besides the request; the SDKs' handlers take it as it is. */
 export interface Admission {
@@ -50,6 +50,9 @@ export async function checkFetch(
   address?: string | undefined,
 ): Promise<Outcome> {
   const url = new URL(request.url)
+  const body =
+    request.method === 'POST' ? await readBody(request, verifier.maxBodyBytes) : undefined
+  if (body === 'broken off') return BROKEN_OFF
   const seen: GateRequest = {
     method: request.method,
     path: url.pathname,
@@ -59,28 +62,29 @@ export async function checkFetch(
       if (value !== null) return [value]
       return name === 'host' ? [url.host] : []
     },
-    body: request.method === 'POST' ? await readBody(request, verifier.maxBodyBytes) : undefined,
+    body,
     address,
   }
   return await verifier.check(seen)
 }
 
 /** Stops one byte past the limit, which is how the verifier learns that there was more. */
-async function readBody(request: Request, maxBytes: number): Promise<Uint8Array> {
+async function readBody(request: Request, maxBytes: number): Promise<Uint8Array | 'broken off'> {
   if (request.bodyUsed) throw new TypeError(PARSER_RAN_BEFORE)
   const reader = request.body?.getReader()
   if (reader === undefined) return new Uint8Array()
   const chunks: Uint8Array[] = []
   let length = 0
-  for (;;) {
-    const { done, value } = await reader.read()
-    if (done) break
-    chunks.push(value)
-    length += value.byteLength
-    if (length > maxBytes) {
-      await reader.cancel()
-      break
+  try {
+    while (length <= maxBytes) {
+      const { done, value } = await reader.read()
+      if (done) break
+      chunks.push(value)
+      length += value.byteLength
     }
+    if (length > maxBytes) await reader.cancel()
+  } catch {
+    return 'broken off'
   }
   return Buffer.concat(chunks, Math.min(length, maxBytes + 1))
 }

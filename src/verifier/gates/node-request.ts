@@ -27,6 +27,7 @@ export async function checkNode(
   res: ServerResponse,
 ): Promise<Outcome> {
   const body = req.method === 'POST' ? await readBody(req, verifier.maxBodyBytes) : undefined
+  if (body === 'broken off') return BROKEN_OFF
   const outcome = await verifier.check(requestOf(verifier, req, body))
   if (outcome.allowed) admit(outcome, req, res)
   return outcome
@@ -72,20 +73,35 @@ function certificateOf(socket: TLSSocket): Uint8Array | undefined {
  *
  * @throws {TypeError} when something has already read from it
  */
-async function readBody(req: NodeRequest, maxBytes: number): Promise<Uint8Array> {
+async function readBody(req: NodeRequest, maxBytes: number): Promise<Uint8Array | 'broken off'> {
   if (req.readableDidRead || req.readableEnded || req.body !== undefined) {
     throw new TypeError(PARSER_RAN_BEFORE)
   }
   const chunks: Uint8Array[] = []
   let length = 0
-  // `destroyOnReturn` off: the refusal of a body that is too large still has to be sent.
-  for await (const chunk of req.iterator({ destroyOnReturn: false })) {
-    const bytes = chunk as Uint8Array
-    chunks.push(bytes)
-    length += bytes.byteLength
-    if (length > maxBytes) break
+  try {
+    // `destroyOnReturn` off: the refusal of a body that is too large still has to be sent.
+    for await (const chunk of req.iterator({ destroyOnReturn: false })) {
+      const bytes = chunk as Uint8Array
+      chunks.push(bytes)
+      length += bytes.byteLength
+      if (length > maxBytes) break
+    }
+  } catch {
+    return 'broken off'
   }
   return Buffer.concat(chunks, Math.min(length, maxBytes + 1))
+}
+
+/**
+ * For a request whose sender went away in the middle. Nobody reads this, but a rejection would end
+ * a process whose author did not expect one, and any stranger could cause it.
+ */
+export const BROKEN_OFF: Refused = {
+  allowed: false,
+  status: 400,
+  headers: [['connection', 'close']],
+  body: { error: 'invalid_request', error_description: 'the request ended too early' },
 }
 
 export const PARSER_RAN_BEFORE =
