@@ -1,0 +1,139 @@
+/** One question to the engine: only what the policies of a slice read, each value in Cedar's form. */
+import { isIP } from 'node:net'
+import type { CedarValueJson, EntityJson } from '@cedar-policy/cedar-wasm/nodejs'
+import type { Action } from '../action/action.ts'
+import { canonicalText } from '../action/hash.ts'
+import type { PinnedDefinition } from '../catalogue/catalogue.ts'
+import { CEDAR_ESCAPES } from '../catalogue/vet.ts'
+import type { Workload } from '../identity/workload.ts'
+import type { Json } from '../lib/json.ts'
+import { refuse } from '../refusal.ts'
+import type { Reads } from './reads.ts'
+import { ownMember, project } from './shape.ts'
+import { entityOf, parentsOf } from './slices.ts'
+import type { KnownAction } from './vocabulary.ts'
+
+export interface DecisionInput {
+  readonly workload: Workload
+  /** On whose behalf; the workload's own id when it acts for itself. */
+  readonly principal: string
+  /** Who acts, outermost first. */
+  readonly actors: readonly string[]
+  /** `undefined` asks about a session token. */
+  readonly action: Action | undefined
+  /** The resource URI. */
+  readonly server: string
+  readonly definition: PinnedDefinition | undefined
+  /** Seconds since the epoch. */
+  readonly time: number
+  readonly address: string | undefined
+  /** How the token will be bound. */
+  readonly binding: 'dpop' | 'mtls'
+}
+
+export type Context = Record<string, CedarValueJson>
+
+/**
+ * What `vocabulary.ts` promises of `context`, as far as it is read.
+ *
+ * @throws {Refusal} arguments_invalid when an argument is not of the form its schema promised
+ */
+export function contextOf(input: DecisionInput, known: KnownAction, reads: Reads): Context {
+  const context: Context = {}
+  const names = reads.context === 'all' ? Object.keys(MEMBERS) : reads.context
+  for (const name of names) {
+    const value = MEMBERS[name]?.(input, known, reads)
+    if (value !== undefined) context[name] = value
+  }
+  return context
+}
+
+const MEMBERS: Record<
+  string,
+  (input: DecisionInput, known: KnownAction, reads: Reads) => CedarValueJson | undefined
+> = {
+  workload: ({ workload }) => ({
+    id: workload.id,
+    kind: workload.kind,
+    issuer: workload.issuer,
+    attributes: canonicalText(workload.attributes),
+  }),
+  trustDomain: ({ workload }) => (workload.kind === 'spiffe' ? workload.issuer : undefined),
+  principal: ({ principal }) => principal,
+  delegated: ({ principal, workload }) => principal !== workload.id,
+  actors: ({ actors }) => [...actors],
+  server: ({ server }) => server,
+  serverSpiffeId: (_input, { server }) => server.spiffeId,
+  tool: (_input, { definition }) =>
+    definition && { kind: definition.kind, name: definition.name, ...definition.annotations },
+  task: ({ action }) => action?.task,
+  time: ({ time }) => ({ __extn: { fn: 'datetime', arg: new Date(time * 1000).toISOString() } }),
+  address: ({ address }) => ipaddr(address),
+  binding: ({ binding }) => binding,
+  continuation: ({ action }) =>
+    action?.input && {
+      responses: canonicalText(action.input.inputResponses ?? {}),
+      ...(action.input.requestState === undefined ? {} : { state: action.input.requestState }),
+    },
+  input: inputOf,
+}
+
+function inputOf({ action }: DecisionInput, known: KnownAction, reads: Reads) {
+  if (known.input === undefined || action === undefined) return undefined
+  const values: Record<string, CedarValueJson> = {}
+  for (const [name, member] of known.input.members) {
+    if (reads.input !== 'all' && !reads.input.has(name)) continue
+    const value = argumentOf(action, name)
+    if (value === undefined || value === null) {
+      if (!member.required) continue
+      refuse({ code: 'arguments_invalid', path: `/${name}`, detail: 'is not present' })
+    }
+    values[name] = project(member.shape, value, `/${name}`)
+  }
+  return values
+}
+
+/** Resources and tasks have no arguments; what they are about stands in the place of one. */
+function argumentOf(action: Action, name: string): Json | undefined {
+  if (action.method === 'tools/call' || action.method === 'prompts/get') {
+    return ownMember(action.arguments ?? {}, name)
+  }
+  return action.identifier
+}
+
+/** An address as `ipaddr` reads it; one from an IPv6 socket may stand for IPv4. */
+function ipaddr(address: string | undefined): CedarValueJson | undefined {
+  const plain = address?.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '')
+  if (plain === undefined || isIP(plain) === 0) return undefined
+  return { __extn: { fn: 'ip', arg: plain } }
+}
+
+/** The entities whose place in a hierarchy is read; a uid alone needs no entity. */
+export function entitiesOf(workload: Workload, known: KnownAction, reads: Reads): EntityJson[] {
+  const entities: EntityJson[] = []
+  if (reads.principal) {
+    entities.push({ uid: { ...entityOf(workload) }, attrs: {}, parents: parentsOf(workload) })
+  }
+  if (reads.action)
+    entities.push({ uid: { ...known.uid }, attrs: {}, parents: [{ ...known.group }] })
+  return entities
+}
+
+/**
+ * Refuses members that Cedar's JSON form reads as entities and functions, wherever they are.
+ *
+ * @throws {Refusal} arguments_invalid
+ */
+export function refuseEscapes(json: Json | undefined, path = ''): void {
+  if (typeof json !== 'object' || json === null) return
+  if (Array.isArray(json)) {
+    for (const [at, each] of json.entries()) refuseEscapes(each, `${path}/${at}`)
+    return
+  }
+  for (const [name, each] of Object.entries(json)) {
+    if (CEDAR_ESCAPES.has(name)) {
+      refuse({ code: 'arguments_invalid', path: `${path}/${name}`, detail: 'has a reserved name' })
+    }
+    if (typeof each === 'object') refuseEscapes(each, `${path}/${name}`)
+  }
+}
