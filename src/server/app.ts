@@ -69,11 +69,12 @@ export function publicApp(app: AppParts, guard: Guard): Koa {
   }
   const provider = createProvider({ broker, keys, clients, clock })
   // Only `/token` ever goes on to oidc-provider: no route of its own is open.
-  provider.use(outermost(app, guard) as Parameters<typeof provider.use>[0])
-  provider.use(router(routes) as Parameters<typeof provider.use>[0])
   provider.on('server_error', (_ctx, error) => failed(app, error))
-  provider.on('error', (error) => app.log.debug({ err: error }, 'a response was cut short'))
-  return provider as unknown as Koa
+  const koa = provider as unknown as Koa
+  koa.use(outermost(app, guard))
+  koa.use(router(routes))
+  koa.on('error', (error) => app.log.debug({ err: error }, 'a response was cut short'))
+  return koa
 }
 
 export function adminApp(app: AppParts, guard: Guard): Koa {

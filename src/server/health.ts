@@ -39,14 +39,15 @@ async function ask(checks: Readonly<Record<string, Check>>): Promise<Readiness> 
   return { ready: found.every(Boolean), checks: Object.fromEntries(entries) }
 }
 
-/** `false`, a throw, and no answer in time all mean no. */
+/** `false`, words, a throw, and no answer in time all mean no. */
 async function passes(check: Check): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<false>((resolve) => {
     timer = setTimeout(() => resolve(false), CHECK_TIMEOUT_MS)
   })
   try {
-    return (await Promise.race([check(), late])) !== false
+    const said = await Promise.race([check(), late])
+    return said !== false && typeof said !== 'string'
   } catch {
     return false
   } finally {
