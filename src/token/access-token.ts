@@ -71,8 +71,8 @@ interface Remembered {
 }
 
 const MAX_REMEMBERED_TOKENS = 10_000
-/** Several times what a session token needs; bounds the memory. */
-const MAX_REMEMBERED_CHARACTERS = 4096
+/** Twice what a session token needs; bounds the memory. */
+const MAX_REMEMBERED_CHARACTERS = 2048
 const MAX_REMEMBERED_HEADERS = 64
 
 /** @throws {TypeError} when a limit is out of range */
