@@ -1,0 +1,452 @@
+import assert from 'node:assert/strict'
+import { after, describe, it } from 'node:test'
+import type { FeedFollower, FeedTransport } from '../../src/revocation/feed.ts'
+import { signBeat, signRevocation } from '../../src/revocation/feed-text.ts'
+import { memoryFeed } from '../../src/revocation/memory-feed.ts'
+import { RevocationPublisher } from '../../src/revocation/publisher.ts'
+import { type RefusedText, Revocations } from '../../src/revocation/revocations.ts'
+import type { Revocation, Subject, Target } from '../../src/revocation/target.ts'
+import { signJws } from '../../src/token/jws.ts'
+import type { KeySource } from '../../src/token/key-set.ts'
+import { keySourceOf, makeSigningKey } from '../support/feed-keys.ts'
+import { until } from '../support/redis.ts'
+
+const issuer = 'https://broker.example'
+const key = makeSigningKey('k1')
+const keys = keySourceOf(key)
+const now = (): number => Date.now() / 1000
+const agent = 'spiffe://corp.example/agents/report-bot'
+
+const subject: Subject = {
+  jti: 'jti-1',
+  session: 'sid-1',
+  agents: [agent, 'spiffe://corp.example/agents/planner/7'],
+  principal: 'user:5f2c',
+}
+
+let made = 0
+const revocationOf = (target: Target, more: Partial<Revocation> = {}): Revocation => ({
+  id: `r${made++}`,
+  target,
+  at: now(),
+  reason: 'test',
+  by: 'admin',
+  ...more,
+})
+
+/** A holder whose feed and clocks the test moves by hand. */
+function holder(source: KeySource = keys) {
+  let follower: FeedFollower | undefined
+  const refused: RefusedText[] = []
+  const clock = { now: 1_800_000_000, ms: 5000 }
+  const transport: FeedTransport = {
+    append: async () => undefined,
+    beat: async () => undefined,
+    follow(given) {
+      follower = given
+      return { close: async () => undefined }
+    },
+  }
+  const revocations = new Revocations({
+    keys: source,
+    issuer,
+    transport,
+    clock: () => clock.now,
+    monotonicMs: () => clock.ms,
+    onRefused: (text) => refused.push(text),
+  })
+  void revocations.start().catch(() => undefined)
+  const feed = follower as unknown as FeedFollower
+  return {
+    revocations,
+    refused,
+    clock,
+    feed,
+    pass(seconds: number) {
+      clock.now += seconds
+      clock.ms += seconds * 1000
+    },
+    async beat(at = clock.now, origin = 'o1', signer = key) {
+      feed.beat(signBeat({ origin, at, epochs: [] }, issuer, signer))
+      await settled()
+    },
+    async entry(target: Target, more: Partial<Revocation> = {}) {
+      feed.entry(signRevocation(revocationOf(target, more), issuer, key))
+      await settled()
+    },
+    outcome(of: Subject = subject): string {
+      try {
+        revocations.check(of, clock.now)
+        return 'passes'
+      } catch (error) {
+        return (error as Error).message
+      }
+    },
+  }
+}
+
+const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5))
+
+const hits: readonly [what: string, target: Target, expected: 'passes' | 'revoked'][] = [
+  ['the token', { kind: 'jti', value: 'jti-1' }, 'revoked'],
+  ['another token', { kind: 'jti', value: 'jti-2' }, 'passes'],
+  ['the session', { kind: 'session', value: 'sid-1' }, 'revoked'],
+  ['a token whose id is the session', { kind: 'jti', value: 'sid-1' }, 'passes'],
+  ['the principal', { kind: 'principal', value: 'user:5f2c' }, 'revoked'],
+  ['the agent', { kind: 'agent', value: agent }, 'revoked'],
+  [
+    'an actor before it',
+    { kind: 'agent', value: 'spiffe://corp.example/agents/planner/7' },
+    'revoked',
+  ],
+  ['its folder, exactly', { kind: 'agent', value: 'spiffe://corp.example/agents' }, 'passes'],
+  [
+    'beneath its folder',
+    { kind: 'agent', value: 'spiffe://corp.example/agents', beneath: true },
+    'revoked',
+  ],
+  [
+    'beneath an actor',
+    { kind: 'agent', value: 'spiffe://corp.example/agents/planner', beneath: true },
+    'revoked',
+  ],
+  [
+    'beneath its trust domain',
+    { kind: 'agent', value: 'spiffe://corp.example', beneath: true },
+    'revoked',
+  ],
+  ['beneath itself', { kind: 'agent', value: agent, beneath: true }, 'revoked'],
+  [
+    'beneath a look-alike',
+    { kind: 'agent', value: 'spiffe://corp.example/agents/report', beneath: true },
+    'passes',
+  ],
+  [
+    'beneath another case',
+    { kind: 'agent', value: 'spiffe://corp.example/Agents', beneath: true },
+    'passes',
+  ],
+  [
+    'beneath a look-alike domain',
+    { kind: 'agent', value: 'spiffe://corp.exampl', beneath: true },
+    'passes',
+  ],
+  ['beneath what is beneath it', { kind: 'agent', value: `${agent}/x`, beneath: true }, 'passes'],
+]
+
+describe('a revocation stops what it names, and nothing else', () => {
+  for (const [what, target, expected] of hits) {
+    it(`${what}: ${expected}`, async () => {
+      const h = holder()
+      await h.entry(target)
+      await h.beat()
+      assert.equal(h.outcome(), expected)
+    })
+  }
+
+  it('it ends some seconds after its end, because expired tokens are accepted that long', async () => {
+    const h = holder()
+    await h.entry({ kind: 'jti', value: 'jti-1' }, { until: h.clock.now + 5 })
+    for (const [seconds, expected] of [
+      [6, 'revoked'],
+      [8, 'revoked'],
+      [2, 'passes'],
+    ] as const) {
+      h.pass(seconds)
+      await h.beat()
+      assert.equal(h.outcome(), expected)
+    }
+    assert.equal(h.revocations.list().length, 0)
+  })
+
+  it('two that stop the same thing end one by one', async () => {
+    const h = holder()
+    await h.entry({ kind: 'session', value: 'sid-1' }, { until: h.clock.now + 5 })
+    await h.entry({ kind: 'session', value: 'sid-1' }, { until: h.clock.now + 500 })
+    h.pass(100)
+    await h.beat()
+    assert.equal(h.outcome(), 'revoked')
+    assert.equal(h.revocations.list().length, 1)
+  })
+})
+
+describe('a holder that does not hear refuses', () => {
+  it('before the first heartbeat, after the bound, and after a loss; it recovers by itself', async () => {
+    const h = holder()
+    assert.equal(h.outcome(), 'revocations_stale')
+    await h.beat()
+    assert.equal(h.outcome(), 'passes')
+    h.pass(1)
+    assert.equal(h.outcome(), 'passes')
+    h.pass(0.001)
+    assert.equal(h.outcome(), 'revocations_stale')
+    await h.beat()
+    assert.equal(h.outcome(), 'passes')
+    h.feed.lost('test')
+    assert.equal(h.outcome(), 'revocations_stale')
+    h.pass(0.25)
+    await h.beat()
+    assert.equal(h.outcome(), 'passes')
+  })
+
+  it('a heartbeat that was held up on its way does not extend the bound', async () => {
+    const h = holder()
+    await h.beat()
+    const sentAt = h.clock.now + 0.1
+    h.pass(0.9)
+    await h.beat(sentAt)
+    h.pass(0.15)
+    assert.equal(h.outcome(), 'passes')
+    h.pass(0.1)
+    assert.equal(h.outcome(), 'revocations_stale')
+  })
+
+  it('the wall clock of the holder does not matter to the bound', async () => {
+    const h = holder()
+    await h.beat()
+    h.clock.now -= 3600
+    h.clock.ms += 1001
+    assert.equal(h.outcome(), 'revocations_stale')
+  })
+
+  it('a heartbeat received before a loss counts for nothing after it', async () => {
+    const slow: KeySource = {
+      find: (kid, alg) =>
+        new Promise((resolve) => setTimeout(() => resolve(keys.find(kid, alg)), 3)),
+    }
+    const h = holder(slow)
+    h.feed.beat(signBeat({ origin: 'o1', at: h.clock.now, epochs: [] }, issuer, key))
+    h.feed.lost('test')
+    await settled()
+    await settled()
+    assert.equal(h.outcome(), 'revocations_stale')
+  })
+
+  it('an entry whose key is slow to come still counts before the heartbeat after it', async () => {
+    const slow: KeySource = {
+      find: (kid, alg) =>
+        new Promise((resolve) => setTimeout(() => resolve(keys.find(kid, alg)), 3)),
+    }
+    const h = holder(slow)
+    void h.entry({ kind: 'jti', value: 'jti-1' })
+    void h.beat()
+    while (h.outcome() === 'revocations_stale') await settled()
+    assert.equal(h.outcome(), 'revoked')
+  })
+
+  it('while the keys cannot be asked about an entry, everything is refused', async () => {
+    let reachable = false
+    const h = holder({
+      find(kid, alg) {
+        if (kid === 'k1' || reachable) return keys.find('k1', alg)
+        throw new Error('no answer')
+      },
+    })
+    const later = { ...key, kid: 'k2' }
+    await h.beat()
+    h.feed.entry(signRevocation(revocationOf({ kind: 'jti', value: 'jti-1' }), issuer, later))
+    await settled()
+    assert.equal(h.outcome(), 'revocations_stale')
+    h.pass(0.2)
+    await h.beat()
+    assert.equal(h.outcome(), 'revocations_stale')
+    reachable = true
+    h.pass(0.2)
+    await h.beat()
+    assert.equal(h.outcome(), 'revoked')
+  })
+
+  it('an entry with a key that is not known yet counts as soon as it is', async () => {
+    const second = makeSigningKey('k2')
+    let known = keySourceOf(key)
+    const h = holder({ find: (kid, alg) => known.find(kid, alg) })
+    h.feed.entry(signRevocation(revocationOf({ kind: 'jti', value: 'jti-1' }), issuer, second))
+    await h.beat()
+    assert.equal(h.outcome(), 'passes')
+    known = keySourceOf(key, second)
+    h.pass(0.2)
+    await h.beat()
+    assert.equal(h.outcome(), 'revoked')
+  })
+
+  it('what the broker stopped in a way not known here stops everything until it ends', async () => {
+    const h = holder()
+    const payload = { iss: issuer, kind: 'revoke', id: 'x', target: { kind: 'task', value: 't' } }
+    const more = { at: h.clock.now, until: h.clock.now + 5, reason: '', by: '' }
+    h.feed.entry(signJws({ typ: 'writ-feed+jwt' }, { ...payload, ...more }, key))
+    await h.beat()
+    assert.equal(h.outcome(), 'revocations_stale')
+    h.pass(16)
+    await h.beat()
+    assert.equal(h.outcome(), 'passes')
+  })
+})
+
+describe('only what the broker signed counts', () => {
+  const stranger = makeSigningKey('k1')
+  const target: Target = { kind: 'jti', value: 'jti-1' }
+  const good = (): string => signRevocation(revocationOf(target), issuer, key)
+  const forged: readonly [what: string, text: () => string][] = [
+    [
+      'signed by another key of the same id',
+      () => signRevocation(revocationOf(target), issuer, stranger),
+    ],
+    ['of another issuer', () => signRevocation(revocationOf(target), 'https://other.example', key)],
+    [
+      'of another type',
+      () =>
+        signJws(
+          { typ: 'at+jwt' },
+          {
+            iss: issuer,
+            kind: 'revoke',
+            id: 'x',
+            at: 0,
+            reason: '',
+            by: '',
+            target: { ...target },
+          },
+          key,
+        ),
+    ],
+    ['unsigned', () => `${good().split('.').slice(0, 2).join('.')}.`],
+    ['with a changed payload', () => good().replace(/\.(.)/, '.e30')],
+    ['that is no JWS', () => 'hello'],
+    ['that is a heartbeat', () => signBeat({ origin: 'o', at: now(), epochs: [] }, issuer, key)],
+    ['that is too long', () => 'a'.repeat(20_000)],
+  ]
+  for (const [what, text] of forged) {
+    it(`an entry ${what} is refused and reported`, async () => {
+      const h = holder()
+      h.feed.entry(text())
+      await h.beat()
+      assert.equal(h.outcome(), 'passes')
+      assert.deepEqual(
+        h.refused.map(({ kind }) => kind),
+        ['entry'],
+      )
+    })
+  }
+
+  const beats: readonly [what: string, beat: (h: ReturnType<typeof holder>) => Promise<void>][] = [
+    ['played again', (h) => h.beat(h.clock.now - 0.9)],
+    ['of a time long gone', (h) => h.beat(h.clock.now - 3, 'o2')],
+    ['of a time to come', (h) => h.beat(h.clock.now + 3, 'o2')],
+    ['signed by another key', (h) => h.beat(h.clock.now, 'o1', stranger)],
+    ['that is an entry', async (h) => h.feed.beat(good())],
+  ]
+  for (const [what, beat] of beats) {
+    it(`a heartbeat ${what} is refused and reported`, async () => {
+      const h = holder()
+      await h.beat()
+      h.pass(0.9)
+      await beat(h)
+      await settled()
+      h.pass(0.2)
+      assert.equal(h.outcome(), 'revocations_stale')
+      assert.deepEqual(
+        h.refused.map(({ kind }) => kind),
+        ['beat'],
+      )
+    })
+  }
+})
+
+describe('the publisher', () => {
+  const open: { close(): Promise<void> }[] = []
+  after(async () => {
+    for (const each of open) await each.close()
+  })
+
+  it('what is revoked is in force at every holder, and later holders learn it', async () => {
+    const transport = memoryFeed()
+    const publisher = new RevocationPublisher({
+      issuer,
+      key: () => key,
+      keys,
+      transport,
+      beatEveryMs: 20,
+    })
+    const first = new Revocations({ keys, issuer, transport })
+    open.push(publisher, first)
+    await Promise.all([publisher.start(), first.start()])
+    first.check(subject, now())
+    await publisher.revoke({
+      target: { kind: 'session', value: 'sid-1' },
+      reason: 'lost',
+      by: 'admin',
+    })
+    await until(() => first.list().length === 1)
+    assert.throws(() => first.check(subject, now()), /revoked/)
+    const later = new Revocations({ keys, issuer, transport })
+    open.push(later)
+    await later.start()
+    assert.throws(() => later.check(subject, now()), /revoked/)
+  })
+
+  it('signs live entries again when the key changes, so that they outlive it', async () => {
+    const next = makeSigningKey('k2')
+    const transport = memoryFeed()
+    let current = key
+    const publisher = new RevocationPublisher({
+      issuer,
+      key: () => current,
+      keys: keySourceOf(key, next),
+      transport,
+      beatEveryMs: 10,
+    })
+    open.push(publisher)
+    await publisher.start()
+    await publisher.revoke({ target: { kind: 'jti', value: 'jti-1' }, reason: '', by: 'admin' })
+    current = next
+    const later = new Revocations({ keys: keySourceOf(next), issuer, transport })
+    open.push(later)
+    await later.start()
+    await until(() => later.list().length === 1)
+  })
+
+  it('never signs again what it cannot verify', async () => {
+    const transport = memoryFeed()
+    const stranger = makeSigningKey('k9')
+    await transport.append(
+      signRevocation(revocationOf({ kind: 'jti', value: 'jti-1' }), issuer, stranger),
+      undefined,
+    )
+    const publisher = new RevocationPublisher({
+      issuer,
+      key: () => key,
+      keys,
+      transport,
+      beatEveryMs: 10,
+    })
+    const refused: RefusedText[] = []
+    const held = new Revocations({
+      keys,
+      issuer,
+      transport,
+      onRefused: (text) => refused.push(text),
+    })
+    open.push(publisher, held)
+    await Promise.all([publisher.start(), held.start()])
+    assert.equal(held.list().length, 0)
+    assert.equal(refused.length, 1)
+  })
+
+  for (const target of [
+    { kind: 'task', value: 'x' },
+    { kind: 'jti', value: '' },
+    { kind: 'jti', value: 'x', beneath: true },
+    { kind: 'agent', value: 'spiffe://a/b/', beneath: true },
+    { kind: 'agent', value: 'a'.repeat(2049) },
+  ] as unknown as Target[]) {
+    it(`${JSON.stringify(target).slice(0, 60)} is not a target`, async () => {
+      const publisher = new RevocationPublisher({
+        issuer,
+        key: () => key,
+        keys,
+        transport: memoryFeed(),
+      })
+      await assert.rejects(publisher.revoke({ target, reason: '', by: '' }), TypeError)
+    })
+  }
+})
