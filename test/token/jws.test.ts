@@ -3,6 +3,7 @@ import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import test from 'node:test'
 import fc from 'fast-check'
 import { schemeOf } from '../../src/token/algorithm.ts'
+import { derFromJws, jwsFromDer } from '../../src/token/ecdsa.ts'
 import {
   type Algorithm,
   JwsError,
@@ -91,6 +92,19 @@ test('a key verifies its own algorithm and no other', () => {
   }
 })
 
+test('a header that names another algorithm than the key’s is refused, however it was signed', () => {
+  const { signing, verifying } = PAIRS.find(({ signing }) => signing.algorithm === 'RS384')!
+  const header = segment(JSON.stringify({ alg: 'RS256' }))
+  const signingInput = `${header}.${goodPayload}`
+  const signature = sign('sha384', Buffer.from(signingInput), signing.key)
+  const jws = { ...parseJws(`${signingInput}.${goodSignature}`), signature }
+  assert.equal(verifyJws(jws, verifying), false)
+  assert.equal(verifyJws({ ...jws, header: { alg: 'RS384' } }, verifying), true)
+  for (const alg of [undefined, null, 384]) {
+    assert.equal(verifyJws({ ...jws, header: { alg: alg as unknown as string } }, verifying), false)
+  }
+})
+
 test('the caller of signJws cannot choose alg or kid', () => {
   const { header } = parseJws(signJws({ alg: 'none', kid: 'other' }, {}, es256))
   assert.deepEqual(header, { alg: 'ES256', kid: 'k' })
@@ -98,29 +112,41 @@ test('the caller of signJws cannot choose alg or kid', () => {
 
 test('both halves of an ECDSA signature must be from 1 to the order minus 1', () => {
   const jws = parseJws(good)
-  const scheme = schemeOf('ES256')
-  assert.ok(scheme.kind === 'ecdsa')
-  const { order } = scheme.curve
-  const r = jws.signature.subarray(0, 32)
-  const s = jws.signature.subarray(32)
-  const plusOrder = (half: Buffer) => {
-    const sum = BigInt(`0x${half.toString('hex')}`) + BigInt(`0x${order.toString('hex')}`)
-    return Buffer.from(sum.toString(16).padStart(66, '0'), 'hex')
+  for (const { signing } of PAIRS) {
+    const scheme = schemeOf(signing.algorithm)
+    if (scheme.kind !== 'ecdsa') continue
+    const { curve } = scheme
+    const one = Buffer.alloc(curve.bytes)
+    one[curve.bytes - 1] = 1
+    const largest = Buffer.from(curve.order)
+    largest[curve.bytes - 1]! -= 1
+    const above = Buffer.from(curve.order)
+    above[curve.bytes - 1]! += 1
+    for (const fine of [one, largest]) {
+      for (const [r, s] of [
+        [fine, one],
+        [one, fine],
+      ] as const) {
+        const der = derFromJws(Buffer.concat([r, s]), curve)
+        assert.ok(der !== undefined)
+        assert.deepEqual(jwsFromDer(der, curve), Buffer.concat([r, s]))
+      }
+    }
+    for (const wrong of [
+      Buffer.alloc(curve.bytes),
+      curve.order,
+      above,
+      Buffer.alloc(curve.bytes, 255),
+    ]) {
+      assert.equal(derFromJws(Buffer.concat([wrong, one]), curve), undefined)
+      assert.equal(derFromJws(Buffer.concat([one, wrong]), curve), undefined)
+    }
+    for (const length of [0, 1, curve.bytes, 2 * curve.bytes - 1, 2 * curve.bytes + 1]) {
+      assert.equal(derFromJws(Buffer.alloc(length, 1), curve), undefined)
+    }
   }
-  const one = Buffer.alloc(32)
-  one[31] = 1
-  for (const signature of [
-    [Buffer.alloc(32), s],
-    [r, Buffer.alloc(32)],
-    [order, s],
-    [r, order],
-    [one, one],
-    [Buffer.alloc(32, 255), s],
-    [r, Buffer.alloc(32, 255)],
-    [plusOrder(r), plusOrder(s)],
-  ].map((halves) => Buffer.concat(halves))) {
-    assert.equal(verifyJws({ ...jws, signature }, es256Public), false)
-  }
+  const zero = Buffer.alloc(64)
+  assert.equal(verifyJws({ ...jws, signature: zero }, es256Public), false)
 })
 
 test('a DER signature in place of r and s is refused', () => {
