@@ -50,6 +50,8 @@ export interface Examination {
   /** Who holds the token's key: a DPoP proof, or the certificate of the connection. */
   holder?: VerifiedProof | { readonly certificate: string }
   granted?: GrantedDetail
+  /** The ledger's name for what is spent. */
+  spendId?: string
 }
 
 export type Step = (exam: Examination, parts: Parts) => void | Promise<void>
@@ -243,8 +245,8 @@ export function actors(act: Actor | undefined): string[] {
  * (`ath`), so it is younger than the token: this one comparison covers both.
  */
 function notBeforeEpoch(exam: Examination, { ledger, ...parts }: Parts): void {
-  const id = spendId(exam, parts)
-  if (established(exam.token).claims.iat < ledger.honoursFrom(id)) {
+  exam.spendId ??= spendId(exam, parts)
+  if (established(exam.token).claims.iat < ledger.honoursFrom(exam.spendId)) {
     refuse({ code: 'token_before_epoch' })
   }
 }
@@ -256,7 +258,7 @@ function notBeforeEpoch(exam: Examination, { ledger, ...parts }: Parts): void {
 async function spend(exam: Examination, { ledger, ...parts }: Parts): Promise<void> {
   const { claims, kind, expiresAt } = established(exam.token)
   const holder = established(exam.holder)
-  const id = spendId(exam, parts)
+  const id = exam.spendId ?? spendId(exam, parts)
 
   if (kind === 'session') {
     // Over a certificate's own connection there is no proof that could be replayed.
@@ -281,10 +283,7 @@ async function spend(exam: Examination, { ledger, ...parts }: Parts): Promise<vo
  * What is spent: an action token by (issuer, resource, `jti`), never by its text, which has many
  * spellings; for a session token the proof that came with it.
  */
-function spendId(
-  exam: Examination,
-  { issuer, resource }: Pick<Parts, 'issuer' | 'resource'>,
-): string {
+function spendId(exam: Examination, { issuer, resource }: Pick<Parts, 'issuer' | 'resource'>) {
   const { claims, kind } = established(exam.token)
   const holder = established(exam.holder)
   if (kind === 'session' && !('certificate' in holder)) return `p:${holder.id}`

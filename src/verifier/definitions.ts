@@ -35,17 +35,28 @@ export function definitionsOf(tools: readonly unknown[]): Map<string, KnownTool>
   return known
 }
 
-/** @throws {Error} when the file cannot be read or holds no `tools` */
-export async function readDefinitions(file: string): Promise<Map<string, KnownTool>> {
+/**
+ * Reads a pin file (`writ catalogue pin`).
+ *
+ * @throws {Error} when it cannot be read, is another server's, or was altered after it was pinned
+ */
+export async function readDefinitions(
+  file: string,
+  resource: string,
+): Promise<Map<string, KnownTool>> {
   const json = parseJson(await readFile(file), { maxBytes: MAX_FILE_BYTES })
-  const tools = isJsonObject(json) ? json.tools : undefined
-  if (!Array.isArray(tools)) throw new Error(`${file}: expected an object with a list "tools"`)
-  return definitionsOf(tools.map((tool) => (isPinned(tool) ? tool.definition : tool)))
-}
-
-/** A pin file may keep a definition next to what else was pinned about it. */
-function isPinned(tool: Json): tool is JsonObject & { definition: JsonObject } {
-  return isJsonObject(tool) && isJsonObject(tool.definition as Json)
+  const pin = isJsonObject(json) ? json : {}
+  if (!Array.isArray(pin.tools)) throw new Error(`${file}: expected an object with a list "tools"`)
+  if (pin.resource !== undefined && pin.resource !== resource) {
+    throw new Error(`${file}: pinned for another server than ${resource}`)
+  }
+  const known = definitionsOf(pin.tools)
+  for (const { name, hash } of pin.tools as readonly { name: string; hash?: string }[]) {
+    if (hash !== undefined && hash !== known.get(name)?.hash) {
+      throw new Error(`${file}: the definition of "${name}" is not the one that was pinned`)
+    }
+  }
+  return known
 }
 
 /**

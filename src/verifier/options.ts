@@ -78,7 +78,7 @@ export function sinkOf(option: AuditOption | undefined): AuditSink & { close(): 
 /** The feed to follow. */
 export function feedOf(options: VerifierOptions): FeedTransport {
   const { issuer, ledger, feed } = options
-  return feed ?? ledger.feed ?? httpFeed({ url: `${issuer}/revocations` })
+  return feed ?? ledger.feed ?? httpFeed({ url: at(issuer, 'revocations') })
 }
 
 /** The broker's keys, and what has to be waited for and let go of when they are fetched. */
@@ -93,6 +93,11 @@ export function keysOf(options: {
   if (options.keys !== undefined) {
     return { source: options.keys, ready: async () => {}, close: () => {} }
   }
-  const keys = remoteKeySet({ url: `${options.issuer}/jwks`, algorithms: TOKEN_ALGORITHMS })
+  const keys = remoteKeySet({ url: at(options.issuer, 'jwks'), algorithms: TOKEN_ALGORITHMS })
   return { source: keys, ready: () => keys.ready(), close: () => keys.close() }
+}
+
+/** The broker's endpoints lie beneath its issuer, with or without a slash at the end. */
+function at(issuer: string, endpoint: string): string {
+  return `${issuer.replace(/\/$/, '')}/${endpoint}`
 }

@@ -13,7 +13,7 @@ export interface Told {
 }
 
 /** @throws {TypeError} */
-export function toldOf({ definitions: given, dpop }: VerifierOptions): Told {
+export function toldOf({ resource, definitions: given, dpop }: VerifierOptions): Told {
   const file = typeof given === 'object' && 'file' in given ? given.file : undefined
   let unread = file !== undefined || dpop?.nonceSecretFile !== undefined
   let definitions: Definitions
@@ -33,7 +33,7 @@ export function toldOf({ definitions: given, dpop }: VerifierOptions): Told {
       if (unread) throw new Refusal({ code: 'keys_unavailable', detail: 'not ready yet' })
     },
     async read() {
-      if (file !== undefined) definitions = await readDefinitions(file)
+      if (file !== undefined) definitions = await readDefinitions(file, resource)
       if (dpop?.nonceSecretFile !== undefined) {
         nonces = new Nonces(await readNonceSecret(dpop.nonceSecretFile))
       }

@@ -1,4 +1,7 @@
-/** The public entries load only what they promise, and do so on the oldest Node they promise. */
+/**
+ * The public entries load only what they promise. With `WRIT_OLDEST_NODE` naming a Node 22, they are
+ * loaded by that one.
+ */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { test } from 'node:test'
@@ -20,7 +23,7 @@ function loadedBy(entry: string): string[] {
     await import(${JSON.stringify(new URL(entry, root).href)})
     console.log(JSON.stringify(seen))`
   const text = execFileSync(
-    process.execPath,
+    process.env.WRIT_OLDEST_NODE ?? process.execPath,
     ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', program],
     { cwd: fileURLToPath(root), encoding: 'utf8' },
   )

@@ -208,6 +208,26 @@ test('a nonce secret and definitions may be in files; until they are read everyt
   assert.equal(await statusOf(verifier), 401)
 })
 
+test('a pin file of another server, or one that was altered, is refused at the start', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'writ-verifier-'))
+  after(() => rmSync(folder, { recursive: true }))
+  const tool = { name: 'add_note', inputSchema: { type: 'object' } }
+  const wrong = {
+    'another server': { resource: 'https://other.example/mcp', tools: [tool] },
+    'is not the one that was pinned': { resource: RESOURCE, tools: [{ ...tool, hash: 'x' }] },
+    'list "tools"': { resource: RESOURCE },
+  }
+  for (const [why, pin] of Object.entries(wrong)) {
+    const file = join(folder, 'pin.json')
+    writeFileSync(file, JSON.stringify(pin))
+    const { options: made, publisher } = await options({ definitions: { file } })
+    const verifier = createVerifier(made)
+    await assert.rejects(verifier.ready(), new RegExp(why))
+    await verifier.close()
+    await publisher.close()
+  }
+})
+
 test('ready says what is wrong, and can be tried again', async () => {
   const { options: made, publisher } = await options({ definitions: { file: '/nowhere/x.json' } })
   const verifier = createVerifier(made)
