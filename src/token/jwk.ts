@@ -65,11 +65,11 @@ function checkUse(jwk: Members): void {
 
 /** RFC 8725 §3.1: one key, one algorithm, and the key's own word counts. */
 function algorithmOf(jwk: Members, accepted: readonly Algorithm[]): Algorithm {
-  const fitting = accepted.filter((algorithm) => fits(jwk, algorithm))
-  if (fitting.length === 0) refuseKey('kty and crv fit no accepted algorithm')
   const { alg } = jwk
-  const chosen = alg === undefined ? fitting : fitting.filter((name) => named(alg, name))
-  if (chosen.length === 0) refuseKey('alg is not accepted for it')
+  const chosen = accepted.filter(
+    (name) => fits(jwk, name) && (alg === undefined || named(alg, name)),
+  )
+  if (chosen.length === 0) refuseKey('its kty, crv and alg fit no accepted algorithm')
   const [first, ...others] = chosen as [Algorithm, ...Algorithm[]]
   if (!others.every((other) => sameAlgorithm(first, other))) {
     refuseKey('it has no alg, and several algorithms fit')

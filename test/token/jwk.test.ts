@@ -76,6 +76,8 @@ const REFUSED: readonly (readonly [string, unknown, (readonly Algorithm[])?])[] 
   ['a coordinate with padding', { ...EC, x: `${EC.x}=` }],
   ['a coordinate with a leading zero', { ...EC, x: text([0], bytes(EC.x)) }],
   ['a short coordinate', { ...EC, x: text(bytes(EC.x).subarray(1)) }],
+  ['the other coordinate with a leading zero', { ...EC, y: text([0], bytes(EC.y)) }],
+  ['the other coordinate short', { ...EC, y: text(bytes(EC.y).subarray(1)) }],
   ['a coordinate with unused bits', { ...EC, x: `${EC.x!.slice(0, -1)}${odd(EC.x!.at(-1)!)}` }],
   ['a short Ed25519 key', { ...ED, x: text(bytes(ED.x).subarray(1)) }],
   ['RSA of 1024 bits', publicJwk(generateKeyPairSync('rsa', { modulusLength: 1024 }))],

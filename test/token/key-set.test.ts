@@ -169,6 +169,38 @@ issuerTest('a removed key is forgotten though nobody asks for another', async (i
   assert.equal(await keys.find('a', 'ES256'), undefined)
 })
 
+issuerTest('known keys are refreshed now and then, in the background', async (issuer, keys) => {
+  await keys.ready()
+  issuer.publish(B)
+  issuer.turn(120_000)
+  assert.equal((await keys.find('a', 'ES256'))?.kid, 'a')
+  assert.equal(issuer.requests, 1, 'they are young enough')
+  issuer.turn(1)
+  assert.ok(!(keys.find('a', 'ES256') instanceof Promise), 'nobody waits for it')
+  while (keys.find('a', 'ES256') !== undefined)
+    await new Promise((resolve) => setImmediate(resolve))
+  assert.equal(issuer.requests, 2)
+})
+
+issuerTest('an issuer that is away is not asked for every token', async (issuer, keys) => {
+  await keys.ready()
+  issuer.answer((response) => response.writeHead(503).end())
+  issuer.turn(200_000)
+  await assertUnavailable(() => keys.find('b', 'ES256'))
+  for (let time = 0; time < 10; time++) {
+    assert.equal((await keys.find('a', 'ES256'))?.kid, 'a')
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  assert.equal(issuer.requests, 2)
+})
+
+issuerTest('a closed set knows no key any more', async (_, keys) => {
+  await keys.ready()
+  keys.close()
+  await assertUnavailable(() => keys.find('a', 'ES256'))
+  await assertUnavailable(() => keys.ready())
+})
+
 issuerTest(
   'an issuer that is away: known keys serve until they are too old, then nothing does',
   async (issuer, keys) => {
@@ -190,24 +222,17 @@ issuerTest(
 )
 
 const BAD_ANSWERS: readonly (readonly [string, (response: ServerResponse) => void])[] = [
-  ['an error', (response) => response.writeHead(500).end()],
+  [
+    'an error, whatever comes with it',
+    (response) => response.writeHead(500).end(`{"keys":[${JSON.stringify(A)}]}`),
+  ],
+  ['a part of it', (response) => response.writeHead(206).end('{"keys":[]}')],
   ['a redirect', (response) => response.writeHead(302, { location: 'http://127.0.0.1:1/' }).end()],
   ['text that is no JSON', (response) => response.end('<html>')],
   ['duplicate members', (response) => response.end('{"keys":[],"keys":[]}')],
   ['an array', (response) => response.end('[]')],
   ['a set without keys', (response) => response.end('{}')],
   ['more than 256 KiB', (response) => response.end(`{"keys":[],"x":"${'x'.repeat(300_000)}"}`)],
-  [
-    'a body without end',
-    (response) => {
-      const flood = () => {
-        if (response.destroyed) return
-        response.write('x'.repeat(64_000))
-        setImmediate(flood)
-      }
-      flood()
-    },
-  ],
   ['a connection that breaks', (response) => response.destroy()],
 ]
 
@@ -218,6 +243,23 @@ for (const [name, answer] of BAD_ANSWERS) {
     await assertUnavailable(() => keys.find('a', 'ES256'))
   })
 }
+
+issuerTest(
+  'a body without end is read no further than a key set may be long',
+  async (issuer, keys) => {
+    let sent = 0
+    issuer.answer((response) => {
+      const flood = () => {
+        if (response.destroyed) return
+        sent += 65_536
+        response.write(Buffer.alloc(65_536, 0x20), flood)
+      }
+      flood()
+    })
+    await assertUnavailable(() => keys.ready())
+    assert.ok(sent < 32 * 1024 * 1024, `${sent} bytes were taken`)
+  },
+)
 
 issuerTest(
   'an issuer that never answers is given up when the set is closed',
