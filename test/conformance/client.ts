@@ -1,5 +1,6 @@
 // The client under test: an unmodified MCP SDK client with our DPoP layer as its fetch. The SDK's
-// own DPoP stays unset. The suite appends the server's URL; WRIT_SDK says which SDK to use.
+// own DPoP stays unset. The suite appends the server's URL; WRIT_SDK says which SDK to use,
+// WRIT_BEARER whether its server issues Bearer tokens.
 import * as v2 from '@modelcontextprotocol/client'
 import * as v1 from '@modelcontextprotocol/sdk/client/index.js'
 import * as v1http from '@modelcontextprotocol/sdk/client/streamableHttp.js'
@@ -7,8 +8,9 @@ import { createDpopFetch } from '../../src/agent/index.ts'
 import { MemoryOAuth } from './memory-oauth.ts'
 
 const url = new URL(process.argv.at(-1) ?? '')
+const allowBearer = process.env.WRIT_BEARER === '1'
 const authProvider = new MemoryOAuth()
-const options = { authProvider, fetch: createDpopFetch() }
+const options = { authProvider, fetch: createDpopFetch({ allowBearer }) }
 const self = { name: 'writ-conformance', version: '1.0.0' }
 
 /** Signs in when the server asks for it, as a person would, and connects again. */

@@ -6,8 +6,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { startDemo } from '../examples/demo.ts'
+import { createAgent } from '../../src/agent/index.ts'
+import { type Demo, startDemo } from '../examples/demo.ts'
 import { SCENARIOS, type Scenario, whyNotRun } from './scenarios.ts'
+import { throughAgent } from './through-agent.ts'
 
 interface Check {
   readonly id: string
@@ -23,21 +25,34 @@ const execute = promisify(execFile)
 const folder = await mkdtemp(join(tmpdir(), 'writ-conformance-'))
 try {
   const demo = await startDemo(join(folder, 'demo'))
+  const agent = createAgent({ broker: demo.issuer, identity: () => svid(demo) })
+  const gated = await throughAgent(demo.resource, agent.fetch)
+  const targets = { server: gated.url, authorization: demo.issuer }
   try {
     const results = []
     for (const scenario of SCENARIOS) {
-      results.push({ scenario, checks: await run(scenario, demo.issuer) })
+      results.push({ scenario, checks: await run(scenario, targets) })
     }
     report(results)
     await reportNotRun()
   } finally {
+    await gated.close()
     await demo.stop()
   }
 } finally {
   await rm(folder, { recursive: true })
 }
 
-async function run(scenario: Scenario, issuer: string): Promise<Check[]> {
+function svid({ domain, issuer }: Demo): Promise<string> {
+  const now = Date.now() / 1000
+  const path = '/agents/report-bot'
+  return domain.issueJwtSvid({ path, audience: issuer, lifetimeSeconds: 300, now })
+}
+
+async function run(
+  scenario: Scenario,
+  targets: Record<'server' | 'authorization', string>,
+): Promise<Check[]> {
   const output = await mkdtemp(join(folder, 'results-'))
   const args = [scenario.side, '--scenario', scenario.name, '-o', output]
   if (scenario.side === 'client') {
@@ -46,9 +61,14 @@ async function run(scenario: Scenario, issuer: string): Promise<Check[]> {
       args.push('--spec-version', scenario.specVersion, '--force')
     }
   } else {
-    args.push('--url', issuer)
+    args.push('--url', targets[scenario.side])
   }
-  const env = { ...process.env, WRIT_SDK: scenario.sdk ?? 'v2', NODE_NO_WARNINGS: '1' }
+  const env = {
+    ...process.env,
+    WRIT_SDK: scenario.sdk ?? 'v2',
+    WRIT_BEARER: scenario.bearer ? '1' : '',
+    NODE_NO_WARNINGS: '1',
+  }
   // Its exit code repeats what the checks say, and says 0 for a scenario that it skipped.
   await execute(process.execPath, [suite, ...args], { env, timeout: TIMEOUT_MS }).catch(() => {})
   const checks: Check[] = []

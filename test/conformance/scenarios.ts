@@ -9,7 +9,21 @@ export interface Scenario {
   /** For clients: which SDK, and the revision of MCP the suite speaks. */
   readonly sdk?: 'v1' | 'v2'
   readonly specVersion?: string
+  /** Whether the scenario's authorization server issues Bearer tokens, which the layer must then let pass. */
+  readonly bearer?: boolean
 }
+
+/** Sign-in without DPoP, where the layer must change nothing: not even a client's own credentials. */
+const UNCHANGED = [
+  'auth/metadata-default',
+  'auth/scope-from-www-authenticate',
+  'auth/token-endpoint-auth-basic',
+  'auth/token-endpoint-auth-post',
+  'auth/token-endpoint-auth-none',
+] as const
+
+/** What the suite can ask of any server; it comes in through an agent, because the gate wants tokens. */
+const GATED = ['server-initialize', 'ping', 'tools-list', 'http-header-validation'] as const
 
 const DPOP = ['auth/dpop', 'auth/dpop-nonce'] as const
 
@@ -25,6 +39,18 @@ export const SCENARIOS: readonly Scenario[] = [
       subject: 'SDK v2 + DPoP layer, newer era',
     },
   ]),
+  ...UNCHANGED.map(
+    (name): Scenario => ({
+      name,
+      side: 'client',
+      sdk: 'v2',
+      bearer: true,
+      subject: 'SDK v2 + DPoP layer, Bearer',
+    }),
+  ),
+  ...GATED.map(
+    (name): Scenario => ({ name, side: 'server', subject: 'agent + gate + SDK v2 server' }),
+  ),
   { name: 'authorization-server-metadata-endpoint', side: 'authorization', subject: 'broker' },
 ]
 
@@ -38,13 +64,23 @@ const NOT_RUN: readonly [side: Scenario['side'], pattern: RegExp, why: string][]
   [
     'client',
     /^auth\//,
-    "the SDK's own discovery, registration and sign-in, which the layer leaves as they are",
+    "the SDK's own discovery, registration and sign-in; that the layer leaves them alone is tested above",
   ],
   ['client', /./, "the SDK's own protocol code; the agent is a fetch beneath it"],
   [
     'server',
+    /^dns-rebinding-protection$/,
+    'for servers without authentication, says the suite; the gate checks Host and Origin before anything else',
+  ],
+  [
+    'server',
+    /^server-stateless$/,
+    "needs tools of the suite's reference server, and sends methods for which there is no token",
+  ],
+  [
+    'server',
     /./,
-    "calls the tools of the suite's reference server without any token, which a gate refuses by design",
+    "needs tools, prompts, resources or tasks of the suite's reference server, which the example server does not have",
   ],
   [
     'authorization',

@@ -3,6 +3,7 @@
  * gate that lets one call through per token.
  */
 import { randomBytes } from 'node:crypto'
+import { mkdir } from 'node:fs/promises'
 import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -46,6 +47,7 @@ export interface NotesServer {
 /** Listens on loopback; resolves when tokens can be checked. */
 export async function startNotesServer(options: NotesServerOptions): Promise<NotesServer> {
   const { issuer, port = 4474, directory, ...parts } = options
+  await mkdir(directory, { recursive: true })
   const notes = new Notes(directory)
   const http = createServer()
   await new Promise<void>((resolve, reject) => {

@@ -1,4 +1,4 @@
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 export interface Note {
@@ -10,11 +10,9 @@ export interface Note {
 /** Notes in one JSON file, changed one after the other; each change is on disk before it is answered. */
 export class Notes {
   readonly file: string
-  readonly #directory: string
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(directory: string) {
-    this.#directory = directory
     this.file = join(directory, 'notes.json')
   }
 
@@ -58,7 +56,6 @@ export class Notes {
   #change<T>(step: (notes: readonly Note[]) => { notes: readonly Note[]; result: T }): Promise<T> {
     const change = this.#last.then(async () => {
       const { notes, result } = step(await this.list())
-      await mkdir(this.#directory, { recursive: true })
       const next = `${this.file}.next`
       await writeFile(next, `${JSON.stringify(notes, null, 2)}\n`)
       await rename(next, this.file)
