@@ -92,7 +92,8 @@ async function readConnection(
     if (streams === null) continue
     const items = new Map(streams as [string, StreamItem[]][])
     const counted = count
-    for (const [id, fields] of items.get(keys.log) ?? []) {
+    const logged = items.get(keys.log) ?? []
+    for (const [id, fields] of logged) {
       const entry = fieldsOf(fields)
       if (Number(entry.n) !== count + 1) throw new Error('an entry was missed')
       count++
@@ -101,8 +102,11 @@ async function readConnection(
     }
     for (const [id, fields] of items.get(keys.beats) ?? []) {
       const beat = fieldsOf(fields)
-      // The page ended before the entries that the heartbeat follows: it is read again with them.
-      if (Number(beat.n) > count) break
+      if (Number(beat.n) > count) {
+        if (logged.length < PAGE) throw new Error('an entry was missed')
+        // The page ended before the entries that it follows: it is read again with the next.
+        break
+      }
       // It was made after the last page was read, and knows fewer entries than that page had.
       if (Number(beat.n) < counted) throw new Error('the feed was begun anew')
       beatId = id
