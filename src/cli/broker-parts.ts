@@ -41,7 +41,14 @@ export async function openParts(
   )
   stack.defer(() => bundles.close())
   const catalogue = await configured(() => loadCatalogue(config.servers))
-  const policies = await configured(() => openPolicies({ directory: config.policies, catalogue }))
+  const policies = await configured(() =>
+    openPolicies({
+      directory: config.policies,
+      catalogue,
+      onProblem: (problems) => log.error(`policies: ${problems.join('; ')}`),
+      onReload: (version) => log.info(`policies ${version} serve now`),
+    }),
+  )
   stack.defer(() => policies.close())
   return { keys, nonces, bundles, catalogue, policies }
 }
@@ -52,7 +59,10 @@ export async function checkBroker(
 ): Promise<{ policyVersion: string; catalogueVersion: string; problems: string[] }> {
   await using stack = new AsyncDisposableStack()
   const problems: string[] = []
-  const log = pino({}, { write: (line) => problems.push(String(JSON.parse(line).msg)) })
+  const log = pino(
+    { level: 'warn' },
+    { write: (line) => problems.push(String(JSON.parse(line).msg)) },
+  )
   const parts = await openParts(config, log, stack)
   return {
     policyVersion: parts.policies.version,
@@ -74,9 +84,10 @@ export async function reloadParts(
     const catalogue = await loadCatalogue(config.servers)
     const loaded = await parts.policies.reload(catalogue)
     // The two belong together: policies are valid against the catalogue they were checked with.
-    if (loaded.ok) current.catalogue = catalogue
-    if (loaded.ok) log.info(`reloaded; policies ${loaded.version}, catalogue ${catalogue.version}`)
-    else log.error(`policies are kept as they were: ${loaded.problems.join('; ')}`)
+    // Why not has been logged already.
+    if (!loaded.ok) return
+    current.catalogue = catalogue
+    log.info(`reloaded; policies ${loaded.version}, catalogue ${catalogue.version}`)
   } catch (error) {
     log.error(`catalogue and policies are kept as they were: ${messageOf(error)}`)
   }
