@@ -9,12 +9,12 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { toNodeHandler } from '@modelcontextprotocol/node'
 import {
-  acceptedContent,
   type CallToolResult,
   createMcpHandler,
   createRequestStateCodec,
   fromJsonSchema,
   inputRequired,
+  inputResponse,
   McpServer,
 } from '@modelcontextprotocol/server'
 import { memoryLedger } from '../../src/ledger/memory.ts'
@@ -114,24 +114,15 @@ function notesServer(notes: Notes, confirmations: Confirmations): McpServer {
     rename.name,
     settings<{ id: string; title: string }>(rename),
     async ({ id, title }, context) => {
-      const answer = acceptedContent<{ sure?: boolean }>(context.mcpReq.inputResponses, 'sure')
+      const answer = inputResponse(context.mcpReq.inputResponses, 'sure')
       const asked = context.mcpReq.requestState<Confirmation>()
-      if (answer === undefined || asked?.id !== id || asked.title !== title) {
-        return inputRequired({
-          inputRequests: {
-            sure: inputRequired.elicit({
-              message: `Rename note ${id} to "${title}"?`,
-              requestedSchema: {
-                type: 'object',
-                properties: { sure: { type: 'boolean', title: 'Yes, rename it' } },
-                required: ['sure'],
-              },
-            }),
-          },
-          requestState: await confirmations.mint({ id, title }),
-        })
+      if (answer.kind !== 'elicit' || asked?.id !== id || asked.title !== title) {
+        const requestState = await confirmations.mint({ id, title })
+        return inputRequired({ inputRequests: { sure: confirmation(id, title) }, requestState })
       }
-      if (answer.sure !== true) return text('kept the old title')
+      if (answer.action !== 'accept' || answer.content?.sure !== true) {
+        return text('kept the old title')
+      }
       const renamed = await notes.rename(id, title)
       return renamed ? text(`renamed note ${id}`) : failure(`there is no note ${id}`)
     },
@@ -141,6 +132,17 @@ function notesServer(notes: Notes, confirmations: Confirmations): McpServer {
     return gone ? text(`deleted note ${id}, "${gone.title}"`) : failure(`there is no note ${id}`)
   })
   return server
+}
+
+function confirmation(id: string, title: string) {
+  return inputRequired.elicit({
+    message: `Rename note ${id} to "${title}"?`,
+    requestedSchema: {
+      type: 'object',
+      properties: { sure: { type: 'boolean', title: 'Yes, rename it' } },
+      required: ['sure'],
+    },
+  })
 }
 
 function settings<Arguments>({
