@@ -11,6 +11,7 @@ import {
   type DefinitionKind,
   entriesOf,
   NAME_FORM,
+  type PinFile,
   pinHash,
   pinnedMembers,
   SECTIONS,
@@ -97,9 +98,11 @@ export async function loadCatalogue(
 }
 
 /** A catalogue of servers that are already known; for tests and tools that make pins themselves. */
-export function catalogueOf(files: readonly JsonObject[]): Catalogue {
+export function catalogueOf(files: readonly (PinFile | JsonObject)[]): Catalogue {
   const problems: string[] = []
-  const servers = files.map((file) => parseServer(file, (problem) => problems.push(problem)))
+  const servers = files.map((file) =>
+    parseServer(file as JsonObject, (problem) => problems.push(problem)),
+  )
   if (problems.length > 0) throw new Error(problems.join('\n'))
   const known = servers.filter((server) => server !== undefined)
   return {
