@@ -3,15 +3,14 @@
  * its token is refused with the status the specifications ask for, and the client is told in words.
  */
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
+import { after, test } from 'node:test'
 import { createAgent, type Fetch, generateSenderKey } from '../../src/agent/index.ts'
 import { decodeBase64url } from '../../src/lib/base64url.ts'
 import type { TokenClaims } from '../../src/token/claims.ts'
 import { makeProof, type SenderKey } from '../../src/token/proof.ts'
-import { AGENT } from '../verifier/rig.ts'
+import { startBroker } from './broker.ts'
 import { CLIENTS, type ConnectedClient } from './clients.ts'
-import { type Issuer, startIssuer } from './issuer.ts'
-import { GATES, type RunningServer, serveV1, serveV2, startServer, TOOLS } from './servers.ts'
+import { GATES, reserve, serveV1, serveV2, startServer, TOOLS } from './servers.ts'
 
 /** SDK v1's server knows the older era only. */
 const SERVERS = {
@@ -19,16 +18,22 @@ const SERVERS = {
   'SDK v2': { serve: serveV2, clients: Object.keys(CLIENTS) },
 }
 
-let issuer: Issuer
-let elsewhere: RunningServer
+const combinations = Object.keys(GATES).flatMap((gate) =>
+  Object.entries(SERVERS).map(([sdk, server]) => ({ gate, sdk, ...server })),
+)
 
-before(async () => {
-  issuer = await startIssuer(TOOLS)
-  elsewhere = await startServer('node', serveV2(), issuer.url)
-})
+// Places first: a broker is started with the servers it knows.
+const places = await Promise.all(combinations.map(reserve))
+const otherPlace = await reserve()
+const broker = await startBroker(
+  [...places, otherPlace].map(({ url }) => url),
+  TOOLS,
+)
+const elsewhere = await startServer(otherPlace, 'node', serveV2(), broker.issuer)
+
 after(async () => {
   await elsewhere.close()
-  await issuer.close()
+  await broker.close()
 })
 
 /** A request as it would have left the agent. */
@@ -52,7 +57,7 @@ function startAgent() {
     const body = isCall && way.change !== undefined ? way.change(String(init?.body)) : init?.body
     return globalThis.fetch(input, { ...init, body: body ?? null })
   }
-  const agent = createAgent({ broker: issuer.url, identity: issuer.identity, key, fetch })
+  const agent = createAgent({ broker: broker.issuer, identity: broker.identity, key, fetch })
   return { agent, key, way }
 }
 
@@ -160,7 +165,7 @@ const attacks: {
     title: 'an expired token',
     status: 401,
     says: /expired/,
-    changes: (held) => ({ token: issuer.sign(past(claimsOf(tokenOf(held)))) }),
+    changes: (held) => ({ token: broker.sign(past(claimsOf(tokenOf(held)))) }),
   },
   {
     title: 'a batch',
@@ -188,91 +193,89 @@ const attacks: {
   },
 ]
 
-for (const gate of Object.keys(GATES)) {
-  for (const [sdk, { serve, clients }] of Object.entries(SERVERS)) {
-    test(`${gate} gate before a server on ${sdk}`, async (t) => {
-      const server = await startServer(gate, serve(), issuer.url)
-      t.after(() => server.close())
+for (const [index, { gate, sdk, serve, clients }] of combinations.entries()) {
+  test(`${gate} gate before a server on ${sdk}`, async (t) => {
+    const server = await startServer(places[index]!, gate, serve(), broker.issuer)
+    t.after(() => server.close())
 
-      for (const name of clients) {
-        await t.test(`client on ${name}`, async (t) => {
-          const { agent, key, way } = startAgent()
-          const client = await CLIENTS[name]!(server.url, agent.fetch)
-          t.after(() => client.close())
-          server.ran.length = 0
+    for (const name of clients) {
+      await t.test(`client on ${name}`, async (t) => {
+        const { agent, key, way } = startAgent()
+        const client = await CLIENTS[name]!(server.url, agent.fetch)
+        t.after(() => client.close())
+        server.ran.length = 0
 
-          await t.test('a call works and its tool knows the caller', async () => {
-            assert.ok((await client.list()).includes('add'))
-            assert.equal(await client.call('add', 'milk'), `add milk for ${AGENT}`)
-            assert.deepEqual(server.ran.splice(0), ['add milk'])
-          })
-
-          await t.test('a replay is 401, with the same proof or a new one', async () => {
-            const held = await hold(client, way, 'once')
-            const first = await send(held, key)
-            assert.equal(first.status, 200, first.text)
-            assert.match(first.text, /add once/)
-            const again = await send(held, key)
-            assert.deepEqual([again.status, /already been used/.test(again.text)], [401, true])
-            assert.match(
-              again.headers.get('www-authenticate') ?? '',
-              /^Bearer .*error="invalid_token".*DPoP /,
-            )
-            assert.deepEqual(server.ran.splice(0), ['add once'])
-          })
-
-          for (const { title, status, says, changes } of attacks) {
-            await t.test(`${title}: ${status}, and the right token is not burnt`, async () => {
-              const held = await hold(client, way, title)
-              const answer = await send(held, key, changes(held))
-              assert.equal(answer.status, status, answer.text)
-              assert.match(answer.text, says)
-              assert.deepEqual(server.ran, [])
-              const right = await send(held, key)
-              assert.equal(right.status, 200, right.text)
-              assert.deepEqual(server.ran.splice(0), [`add ${title}`])
-            })
-          }
-
-          await t.test('a call changed on its way fails, and the program learns why', async () => {
-            way.change = (body) => body.replace('"text":"', '"text":"not ')
-            await assert.rejects(client.call('add', 'changed'), /other arguments/)
-            delete way.change
-            assert.deepEqual(server.ran, [])
-          })
-
-          if (name === 'SDK v2, newer era') {
-            await t.test('a tool that asks back gets its answer under a second token', async () => {
-              assert.equal(await client.call('confirm', 'sure'), 'confirm sure')
-              assert.deepEqual(server.ran.splice(0), ['confirm sure'])
-              const rounds = server.records.filter(
-                (r) => r.name === 'confirm' && r.outcome === 'allowed',
-              )
-              assert.equal(rounds.length, 2)
-              assert.equal(new Set(rounds.map((r) => r.jti)).size, 2)
-              assert.equal(new Set(rounds.map((r) => r.task)).size, 1)
-              assert.deepEqual(
-                rounds.map((r) => r.inputHash !== undefined),
-                [false, true],
-              )
-            })
-          }
+        await t.test('a call works and its tool knows the caller', async () => {
+          assert.ok((await client.list()).includes('add'))
+          assert.equal(await client.call('add', 'milk'), `add milk for ${broker.agent}`)
+          assert.deepEqual(server.ran.splice(0), ['add milk'])
         })
-      }
 
-      await t.test('the metadata is found without a token', async () => {
-        const { origin } = new URL(server.url)
-        for (const path of [
-          '/.well-known/oauth-protected-resource/mcp',
-          '/.well-known/oauth-protected-resource',
-        ]) {
-          const response = await fetch(origin + path)
-          assert.equal(response.status, 200)
-          const metadata = (await response.json()) as Record<string, unknown>
-          assert.equal(metadata.resource, server.url)
-          assert.deepEqual(metadata.authorization_servers, [issuer.url])
+        await t.test('a replay is 401, with the same proof or a new one', async () => {
+          const held = await hold(client, way, 'once')
+          const first = await send(held, key)
+          assert.equal(first.status, 200, first.text)
+          assert.match(first.text, /add once/)
+          const again = await send(held, key)
+          assert.deepEqual([again.status, /already been used/.test(again.text)], [401, true])
+          assert.match(
+            again.headers.get('www-authenticate') ?? '',
+            /^Bearer .*error="invalid_token".*DPoP /,
+          )
+          assert.deepEqual(server.ran.splice(0), ['add once'])
+        })
+
+        for (const { title, status, says, changes } of attacks) {
+          await t.test(`${title}: ${status}, and the right token is not burnt`, async () => {
+            const held = await hold(client, way, title)
+            const answer = await send(held, key, changes(held))
+            assert.equal(answer.status, status, answer.text)
+            assert.match(answer.text, says)
+            assert.deepEqual(server.ran, [])
+            const right = await send(held, key)
+            assert.equal(right.status, 200, right.text)
+            assert.deepEqual(server.ran.splice(0), [`add ${title}`])
+          })
+        }
+
+        await t.test('a call changed on its way fails, and the program learns why', async () => {
+          way.change = (body) => body.replace('"text":"', '"text":"not ')
+          await assert.rejects(client.call('add', 'changed'), /other arguments/)
+          delete way.change
+          assert.deepEqual(server.ran, [])
+        })
+
+        if (name === 'SDK v2, newer era') {
+          await t.test('a tool that asks back gets its answer under a second token', async () => {
+            assert.equal(await client.call('confirm', 'sure'), 'confirm sure')
+            assert.deepEqual(server.ran.splice(0), ['confirm sure'])
+            const rounds = server.records.filter(
+              (r) => r.name === 'confirm' && r.outcome === 'allowed',
+            )
+            assert.equal(rounds.length, 2)
+            assert.equal(new Set(rounds.map((r) => r.jti)).size, 2)
+            assert.equal(new Set(rounds.map((r) => r.task)).size, 1)
+            assert.deepEqual(
+              rounds.map((r) => r.inputHash !== undefined),
+              [false, true],
+            )
+          })
         }
       })
+    }
+
+    await t.test('the metadata is found without a token', async () => {
+      const { origin } = new URL(server.url)
+      for (const path of [
+        '/.well-known/oauth-protected-resource/mcp',
+        '/.well-known/oauth-protected-resource',
+      ]) {
+        const response = await fetch(origin + path)
+        assert.equal(response.status, 200)
+        const metadata = (await response.json()) as Record<string, unknown>
+        assert.equal(metadata.resource, server.url)
+        assert.deepEqual(metadata.authorization_servers, [broker.issuer])
+      }
     })
-  }
+  })
 }

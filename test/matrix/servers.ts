@@ -202,19 +202,28 @@ export interface RunningServer {
   readonly url: string
   readonly ran: string[]
   readonly records: AuditRecord[]
-  readonly verifier: Verifier
   close(): Promise<void>
 }
 
-/** Listens on a free port, behind one gate. */
+/** An address that listens already, so that the broker can be told of it, and nothing behind it yet. */
+export interface Place {
+  readonly url: string
+  readonly http: Server
+}
+
+export async function reserve(): Promise<Place> {
+  const http = createServer()
+  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve))
+  return { http, url: `http://127.0.0.1:${(http.address() as AddressInfo).port}/mcp` }
+}
+
+/** Puts a server behind one gate at a reserved place. */
 export async function startServer(
+  { http, url }: Place,
   gate: string,
   mcp: Served,
   issuer: string,
 ): Promise<RunningServer> {
-  const http: Server = createServer()
-  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve))
-  const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}/mcp`
   const records: AuditRecord[] = []
   const verifier = createVerifier({
     issuer,
@@ -229,7 +238,6 @@ export async function startServer(
     url,
     ran: mcp.ran,
     records,
-    verifier,
     async close() {
       await verifier.close()
       http.closeAllConnections()
