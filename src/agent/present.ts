@@ -48,7 +48,13 @@ export async function presentToken(request: Presentation): Promise<Response> {
   }
 }
 
-/** A stream has been consumed by the first attempt. */
+/** What is there as a whole; a stream has been consumed by the first attempt. */
 function isRepeatable(body: RequestInit['body']): boolean {
-  return body === undefined || body === null || !(body instanceof ReadableStream)
+  return (
+    body === undefined ||
+    body === null ||
+    typeof body === 'string' ||
+    ArrayBuffer.isView(body) ||
+    body instanceof URLSearchParams
+  )
 }

@@ -135,6 +135,16 @@ test('a redirect of a token request is handed back, not followed', async () => {
   assert.equal(requests.length, 1)
 })
 
+test('a body that can be sent once is sent once, even when a nonce is demanded', async () => {
+  const fetch = createDpopFetch()
+  const token = await signIn(fetch)
+  nonces = new Nonces(randomBytes(32))
+  const init = { method: 'POST', body: new Blob(['{}']).stream(), duplex: 'half', ...bearer(token) }
+  const response = await fetch(`${servers.origin}/mcp`, init as RequestInit)
+  assert.equal(response.status, 401)
+  assert.equal(requests.length, 2)
+})
+
 test('a token request is never sent where it could be read on the way', async () => {
   const fetch = createDpopFetch({ fetch: () => assert.fail('sent') })
   const init = { method: 'POST', body: form() }
