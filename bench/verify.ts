@@ -1,0 +1,247 @@
+// A verifier's whole check with its spend, against two raw signature checks; no HTTP on either side.
+import { createHash, generateKeyPairSync, randomBytes, verify } from 'node:crypto'
+import { hashArguments } from '../src/action/hash.ts'
+import { MCP_ACTION_TYPE } from '../src/action/mcp-action.ts'
+import { memoryLedger } from '../src/ledger/memory.ts'
+import { redisLedger } from '../src/ledger/redis.ts'
+import type { JsonObject } from '../src/lib/json.ts'
+import { mintToken, newJti } from '../src/mint/mint.ts'
+import { memoryFeed } from '../src/revocation/memory-feed.ts'
+import { RevocationPublisher } from '../src/revocation/publisher.ts'
+import { schemeOf } from '../src/token/algorithm.ts'
+import { derFromJws } from '../src/token/ecdsa.ts'
+import type { SigningKey } from '../src/token/jws.ts'
+import { localKeySet } from '../src/token/key-set.ts'
+import { generateSenderKey, makeProof, type SenderKey } from '../src/token/proof.ts'
+import { createVerifier, type GateRequest, type Verifier } from '../src/verifier/index.ts'
+import { ARGUMENTS, IN_FLIGHT, KEYS, RESOURCE, TOOL } from './load.ts'
+import { median, percentile, round } from './statistics.ts'
+
+const ISSUER = 'http://127.0.0.1:4470'
+const ROUNDS = 9
+const CHECKS_A_ROUND = 2000
+const WARM_UP_ROUNDS = 6
+
+export interface VerifyFigures {
+  readonly cpuUs: number
+  readonly floorUs: number
+  readonly cpuVsFloor: number
+  readonly floorInRawVerifies: number
+  readonly p50Ms: number
+  readonly p99Ms: number
+}
+
+const body = Buffer.from(
+  JSON.stringify({
+    jsonrpc: '2.0',
+    id: 1,
+    method: 'tools/call',
+    params: { name: TOOL, arguments: ARGUMENTS },
+  }),
+)
+
+/** @param redisUrl without it the spend is in memory, which is what a single process uses */
+export async function measureVerify(redisUrl: string | undefined): Promise<VerifyFigures> {
+  const signingKey = makeSigningKey()
+  const keys = localKeySet({ keys: [signingKey.publicJwk] }, ['ES256'])
+  const feed = memoryFeed()
+  const publisher = new RevocationPublisher({
+    issuer: ISSUER,
+    key: () => signingKey,
+    keys,
+    transport: feed,
+  })
+  await publisher.start()
+  const ledger =
+    redisUrl === undefined
+      ? memoryLedger()
+      : redisLedger({ url: redisUrl, role: 'broker', resource: RESOURCE })
+  const verifier = createVerifier({
+    issuer: ISSUER,
+    resource: RESOURCE,
+    ledger,
+    definitions: 'unchecked',
+    audit: () => {},
+    // Requests are made in this process too, which keeps it from hearing the feed meanwhile.
+    staleAfterMs: 60_000,
+    keys,
+    ...(redisUrl === undefined ? { feed } : { feed: ledger.feed ?? feed }),
+  })
+  const redisPublisher =
+    redisUrl === undefined || ledger.feed === undefined
+      ? undefined
+      : new RevocationPublisher({
+          issuer: ISSUER,
+          key: () => signingKey,
+          keys,
+          transport: ledger.feed,
+        })
+  await ledger.open()
+  await redisPublisher?.start()
+  await verifier.ready()
+  // A store that has just opened honours what is issued from now on.
+  await new Promise((resolve) => setTimeout(resolve, 2100))
+
+  const senders = Array.from({ length: KEYS }, () => generateSenderKey('ES256'))
+  const ours: number[] = []
+  const floors: number[] = []
+  const singles: number[] = []
+  const times: number[] = []
+  for (let index = 0; index < WARM_UP_ROUNDS + ROUNDS; index += 1) {
+    const requests = makeRequests(signingKey, senders)
+    const raw = requests.map((request) => rawChecks(request, signingKey, senders))
+    const floor = cpuOf(() => {
+      for (const checks of raw) for (const check of checks) check()
+    })
+    const measured = await cpuOfAsync(() => checkAll(verifier, requests))
+    if (index < WARM_UP_ROUNDS) continue
+    floors.push(floor / CHECKS_A_ROUND)
+    singles.push(floor / CHECKS_A_ROUND / 2)
+    ours.push(measured.cpuUs / CHECKS_A_ROUND)
+    times.push(...measured.value)
+  }
+  await verifier.close()
+  await redisPublisher?.close()
+  await publisher.close()
+  await ledger.close()
+  const ratios = ours.map((value, index) => value / floors[index]!)
+  return {
+    cpuUs: round(median(ours), 1),
+    floorUs: round(median(floors), 1),
+    cpuVsFloor: round(median(ratios)),
+    floorInRawVerifies: round(median(floors) / median(singles)),
+    p50Ms: round(percentile(times, 0.5)),
+    p99Ms: round(percentile(times, 0.99)),
+  }
+}
+
+interface Prepared extends GateRequest {
+  readonly token: string
+  readonly proof: string
+  readonly sender: number
+}
+
+function makeRequests(signingKey: SigningKey, senders: readonly SenderKey[]): Prepared[] {
+  const now = Date.now() / 1000
+  const iat = Math.floor(now)
+  return Array.from({ length: CHECKS_A_ROUND }, (_, index) => {
+    const sender = index % KEYS
+    const key = senders[sender]!
+    const token = mintToken(
+      {
+        iss: ISSUER,
+        aud: RESOURCE,
+        sub: 'spiffe://bench.test/agents/a',
+        client_id: 'spiffe://bench.test/agents/a',
+        jti: newJti(),
+        iat,
+        exp: iat + 60,
+        sid: createHash('sha256').update(String(sender)).digest('base64url'),
+        scope: 'mcp:action',
+        authorization_details: [
+          {
+            type: MCP_ACTION_TYPE,
+            locations: [RESOURCE],
+            actions: ['tools/call'],
+            identifier: TOOL,
+            arguments_hash: hashArguments(ARGUMENTS),
+            hash_alg: 'sha-256',
+            max_uses: 1,
+          },
+        ],
+        cnf: { jkt: key.jkt },
+      },
+      signingKey,
+    )
+    const proof = makeProof(key, { method: 'POST', url: RESOURCE, now, accessToken: token })
+    const headers: Record<string, readonly string[]> = {
+      authorization: [`DPoP ${token}`],
+      dpop: [proof],
+      host: ['127.0.0.1:4474'],
+      'content-type': ['application/json'],
+      accept: ['application/json, text/event-stream'],
+    }
+    return {
+      method: 'POST',
+      path: '/mcp',
+      headers: (name: string) => headers[name] ?? [],
+      body,
+      token,
+      proof,
+      sender,
+    }
+  })
+}
+
+/** The two signature checks as they would be with nothing around them: DER and key objects at hand. */
+function rawChecks(
+  request: Prepared,
+  signingKey: SigningKey,
+  senders: readonly SenderKey[],
+): (() => void)[] {
+  const scheme = schemeOf('ES256')
+  if (scheme.kind !== 'ecdsa') throw new Error('ES256 is ECDSA')
+  const raw = (text: string, key: import('node:crypto').KeyObject): (() => void) => {
+    const end = text.lastIndexOf('.')
+    const input = Buffer.from(text.slice(0, end))
+    const der = derFromJws(Buffer.from(text.slice(end + 1), 'base64url'), scheme.curve)!
+    return () => {
+      if (!verify('sha256', input, key, der)) throw new Error('bench: a good signature was refused')
+    }
+  }
+  return [
+    raw(request.token, publicKeyOf(signingKey.publicJwk)),
+    raw(request.proof, publicKeyOf(senders[request.sender]!.publicJwk)),
+  ]
+}
+
+const publicKeys = new Map<JsonObject, import('node:crypto').KeyObject>()
+function publicKeyOf(jwk: JsonObject): import('node:crypto').KeyObject {
+  let key = publicKeys.get(jwk)
+  if (key === undefined) {
+    key = localKeySet({ keys: [{ ...jwk, kid: 'raw' }] }, ['ES256']).find('raw', 'ES256')!.key
+    publicKeys.set(jwk, key)
+  }
+  return key
+}
+
+async function checkAll(verifier: Verifier, requests: readonly Prepared[]): Promise<number[]> {
+  const times: number[] = []
+  let next = 0
+  const worker = async (): Promise<void> => {
+    for (let index = next++; index < requests.length; index = next++) {
+      const start = performance.now()
+      const outcome = await verifier.check(requests[index]!)
+      times.push(performance.now() - start)
+      if (!outcome.allowed) throw new Error(`bench: refused: ${JSON.stringify(outcome.body)}`)
+    }
+  }
+  await Promise.all(Array.from({ length: IN_FLIGHT }, worker))
+  return times
+}
+
+function cpuOf(run: () => void): number {
+  const before = process.cpuUsage()
+  run()
+  const { user, system } = process.cpuUsage(before)
+  return user + system
+}
+
+async function cpuOfAsync<T>(run: () => Promise<T>): Promise<{ cpuUs: number; value: T }> {
+  const before = process.cpuUsage()
+  const value = await run()
+  const { user, system } = process.cpuUsage(before)
+  return { cpuUs: user + system, value }
+}
+
+function makeSigningKey(): SigningKey {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const kid = randomBytes(8).toString('base64url')
+  const publicJwk = {
+    ...(publicKey.export({ format: 'jwk' }) as JsonObject),
+    kid,
+    alg: 'ES256',
+    use: 'sig',
+  }
+  return { kid, algorithm: 'ES256', key: privateKey, publicJwk }
+}
