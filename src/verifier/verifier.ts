@@ -88,8 +88,12 @@ export function createVerifier(options: VerifierOptions): Verifier {
     return starting
   }
   async function start(): Promise<void> {
-    // Together: a store may have to hear from the feed before it opens.
-    await Promise.all([told.read(), keys.ready(), revocations.start(), ledger.open()])
+    await Promise.all([
+      told.read(),
+      keys.ready(),
+      // The store's own feed needs its connections.
+      ledger.open().then(() => revocations.start()),
+    ])
   }
 
   async function check(request: GateRequest): Promise<Outcome> {

@@ -13,6 +13,7 @@ import {
   claimsFor,
   ISSUER,
   mint,
+  modern,
   options,
   RESOURCE,
   request,
@@ -289,6 +290,17 @@ for (const [why, stop] of [
     await ended
   })
 }
+
+test('a subscription of the newer era is a stream too, and a call is none', async () => {
+  const { verifier } = await verifierWith()
+  const listen = modern({ jsonrpc: '2.0', id: 1, method: 'subscriptions/listen' })
+  const opened = await verifier.check(request({ token: mint(claimsFor('session')), ...listen }))
+  assert.ok(opened.allowed && opened.closing)
+  opened.ended()
+  const called = await verifier.check(right())
+  assert.ok(called.allowed)
+  assert.equal(called.closing, undefined)
+})
 
 test('closing the verifier ends its streams', async () => {
   const { options: made, publisher } = await options()
