@@ -36,7 +36,7 @@ export function compileTemplate(template: string): TemplateMatch {
   pattern += `${literal(template.slice(last))}$`
   // Linear, because a template with many expressions can split one text in very many ways.
   const fits = compilePattern(pattern)
-  return (uri) => fits(uri) && !HIDDEN.test(uri) && !CLIMBS.test(uri)
+  return (uri) => fits.test(uri) && !HIDDEN.test(uri) && !CLIMBS.test(uri)
 }
 
 function literal(text: string): string {

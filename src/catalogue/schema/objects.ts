@@ -91,7 +91,7 @@ function members(site: Site, checks: MembersCheck[]): void {
   }
   const patterns = Object.entries((schema.patternProperties ?? {}) as JsonObject).map(
     ([source, child]) => ({
-      matches: compilePattern(source),
+      pattern: compilePattern(source),
       check: site.below(child, `${pointer}/patternProperties/${source}`),
     }),
   )
@@ -107,11 +107,11 @@ function members(site: Site, checks: MembersCheck[]): void {
       const own = named.get(name)
       let known = own !== undefined
       if (own !== undefined && !run.descend(name, member, own)) return false
-      for (const pattern of patterns) {
-        run.step(1 + name.length / 8)
-        if (!pattern.matches(name)) continue
+      for (const { pattern, check } of patterns) {
+        run.step(1 + name.length * pattern.stepsPerCharacter)
+        if (!pattern.test(name)) continue
         known = true
-        if (!run.descend(name, member, pattern.check)) return false
+        if (!run.descend(name, member, check)) return false
       }
       if (!known && others !== undefined && !run.descend(name, member, others)) return false
       if (known) seen?.names.add(name)

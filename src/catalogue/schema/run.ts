@@ -4,9 +4,9 @@ import type { Json } from '../../lib/json.ts'
 import type { Resource } from './resources.ts'
 
 /**
- * How much work one validation may be, in steps (one per schema applied, per member or item looked
- * at, and per eight characters matched against a pattern). Counted and not timed, so that the same
- * arguments get the same answer on a busy machine; two million take about `LIMIT_MS` on one core.
+ * How much work one validation may be, in steps: one per schema applied and per member looked at, more
+ * for long texts and patterns. Counted and not timed, so that the same arguments get the same answer on
+ * a busy machine. Two million take about `LIMIT_MS` on one core; the worst pattern can make it five times that.
  */
 export const MAX_STEPS = 2_000_000
 export const LIMIT_MS = 100
@@ -52,7 +52,7 @@ export class Run {
   /** The schema resources entered so far, outermost first (for `$dynamicRef`). */
   readonly scope: Resource[] = []
   readonly #path: (string | number)[] = []
-  #failure: Failure | undefined
+  #failed: { path: (string | number)[]; detail: string } | undefined
   #steps = 0
   #nesting = 0
 
@@ -81,14 +81,14 @@ export class Run {
 
   /** Notes what is wrong here; a later note replaces an earlier one, which an alternative had left. */
   fail(detail: string): false {
-    const path = this.#path.map(
-      (key) => `/${String(key).replaceAll('~', '~0').replaceAll('/', '~1')}`,
-    )
-    this.#failure = { path: path.join(''), detail }
+    this.step(1 + this.#path.length)
+    this.#failed = { path: this.#path.slice(), detail }
     return false
   }
 
   get failure(): Failure {
-    return this.#failure ?? { path: '', detail: 'is not valid' }
+    const { path, detail } = this.#failed ?? { path: [], detail: 'is not valid' }
+    const escaped = path.map((key) => String(key).replaceAll('~', '~0').replaceAll('/', '~1'))
+    return { path: escaped.map((key) => `/${key}`).join(''), detail }
   }
 }

@@ -131,11 +131,11 @@ function stringChecks(site: Site): Check[] {
   const source = site.schema.pattern
   if (source !== undefined) {
     if (typeof source !== 'string') throw new SchemaError('pattern must be a string', site.pointer)
-    const matches = compilePattern(source)
+    const pattern = compilePattern(source)
     checks.push((value, run) => {
       if (typeof value !== 'string') return true
-      run.step(1 + value.length / 8)
-      return matches(value) || run.fail(`does not match the pattern ${source.slice(0, 200)}`)
+      run.step(1 + value.length * pattern.stepsPerCharacter)
+      return pattern.test(value) || run.fail(`does not match the pattern ${source.slice(0, 200)}`)
     })
   }
   return checks
