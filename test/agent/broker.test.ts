@@ -90,14 +90,18 @@ const refusals: [number, Record<string, unknown>, RegExp][] = [
   [
     400,
     { error: 'invalid_target', error_description: 'unknown server' },
-    /invalid_target \(unknown server\).*registered/,
+    /invalid_target: unknown server; .*registered/,
   ],
   [
     400,
     { error: 'invalid_request', error_description: 'subject_token was not accepted' },
     /audience/,
   ],
-  [400, { error: 'invalid_authorization_details' }, /policy does not permit/],
+  [
+    400,
+    { error: 'invalid_authorization_details' },
+    /invalid_authorization_details: .*not permitted$/,
+  ],
   [400, { error: 'invalid_dpop_proof' }, /clock/],
   [400, { error: 'something_new' }, /something_new$/],
   [503, { error: 'temporarily_unavailable' }, /try again later/],
