@@ -36,7 +36,7 @@ export function addPolicyExplain(policy: Command): void {
     .option('--arguments-file <file>', 'its arguments, from a file or - for standard input')
     .option('--principal <id>', 'for whom; the agent itself')
     .option('--task <label>', 'the label of the task')
-    .option('--address <ip>', 'where the request comes from')
+    .option('--address <ip>', 'the address of the caller')
     .option('--at <time>', 'when, as in 2026-11-21T09:00:00Z; now')
   const example =
     'writ policy explain --agent spiffe://corp.example/agents/bot --server https://mcp.example/mcp' +

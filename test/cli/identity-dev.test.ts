@@ -47,3 +47,13 @@ for (const [name, args] of REFUSED) {
     assert.ok(!stdout.includes('eyJ'))
   })
 }
+
+test('a credential is never shown on a screen', async (t) => {
+  const screen = encodeURIComponent('process.stdout.isTTY = true')
+  const nodeArguments = ['--import', `data:text/javascript,${screen}`]
+  const cwd = await temporaryDirectory(t)
+  const { code, stdout, stderr } = await writ(ISSUE, { cwd, nodeArguments })
+  assert.equal(code, 2)
+  assert.equal(stdout, '')
+  assert.match(stderr, /writ: hint: give --output <file>, or pipe/)
+})

@@ -72,7 +72,7 @@ test('writ revoke stops an agent at the running broker, and leaves a record', as
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   test(`${signal}: what is in flight is finished, then exit code 0`, async (t) => {
-    const broker = await serving(t)
+    const broker = await serving(t, { shutdown: { drain_seconds: 2 } })
     // A request whose body is not complete yet is in flight.
     const { hostname, port } = new URL(broker.issuer)
     const socket = connect(Number(port), hostname)

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import fc from 'fast-check'
 import { openBundles } from '../../src/identity/bundles.ts'
 import { createJwtSvidProver } from '../../src/identity/jwt-svid.ts'
 import { type IdentityCheck, Refusal } from '../../src/refusal.ts'
@@ -238,4 +240,51 @@ test('a second spelling of one SVID has the same name', () => {
   }
   assert.ok(second === undefined || second === first.credential)
   assert.ok(!head.includes(first.credential) && !signature.includes(first.credential))
+})
+
+test('an SVID changed in any one character is refused', () => {
+  const one = prover()
+  const token = svid(rsa)
+  const characters = fc.constantFrom(...'ABCXYZabcxyz0189-_.=+/ \n')
+  fc.assert(
+    fc.property(fc.nat({ max: token.length - 1 }), characters, (at, character) => {
+      fc.pre(token[at] !== character)
+      const changed = token.slice(0, at) + character + token.slice(at + 1)
+      assert.throws(() => one.prove(changed, NOW), Refusal)
+    }),
+    { numRuns: 1000 },
+  )
+})
+
+test('no text whatever makes it throw anything but a refusal', () => {
+  const one = prover()
+  const part = fc.oneof(
+    fc.string({ unit: 'binary', maxLength: 40 }),
+    fc.json().map((text) => Buffer.from(text).toString('base64url')),
+    fc.constantFrom(head, body, signature),
+  )
+  fc.assert(
+    fc.property(fc.array(part, { maxLength: 5 }), (parts) => {
+      fc.pre(parts.join('.') !== `${head}.${body}.${signature}`)
+      assert.throws(() => one.prove(parts.join('.'), NOW), Refusal)
+    }),
+    { numRuns: 1000 },
+  )
+})
+
+test('nothing on the way to a workload can open a connection', async () => {
+  const reached = new Set<string>()
+  const visit = async (file: URL) => {
+    if (reached.has(file.href)) return
+    reached.add(file.href)
+    const text = await readFile(file, 'utf8')
+    for (const [, specifier = ''] of text.matchAll(/from '([^']+)'/g)) {
+      assert.doesNotMatch(specifier, /^(undici|node:(net|tls|https?|http2|dns|dgram))/, file.href)
+      if (specifier.startsWith('.')) await visit(new URL(specifier, file))
+    }
+  }
+  await visit(new URL('../../src/identity/jwt-svid.ts', import.meta.url))
+  assert.ok(reached.size > 5)
+  for (const file of reached)
+    assert.doesNotMatch(await readFile(new URL(file), 'utf8'), /\bfetch\(/)
 })
