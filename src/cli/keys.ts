@@ -27,12 +27,31 @@ export function addKeys(root: Command): void {
     .option('--algorithm <name>', 'ES256, RS256 or Ed25519')
   finish(fresh, 'writ keys new --config config/writ.yaml', makeKeys)
 
+  const nonce = withConfig(keys.command('nonce')).description(
+    'make the nonce secret (dpop.nonce_secret_file) alone',
+  )
+  finish(nonce, 'writ keys nonce --config config/writ.yaml', makeNonce)
+
   const rotate = withConfig(keys.command('rotate'))
     .description('publish the next signing key; it signs after a while, the old one fades out')
     .option('--directory <directory>', 'instead of the configured one')
     .option('--algorithm <name>', 'ES256, RS256 or Ed25519; that of the present key')
     .option('--publish <duration>', 'how long it is published before it signs', '5m')
   finish(rotate, 'writ keys rotate --config config/writ.yaml', publishNextKey)
+}
+
+/** For a broker that has its keys already and is now to demand nonces. */
+async function makeNonce(options: ConfigOption): Promise<Answer> {
+  const file = (await readConfig(options)).dpop.nonceSecretFile
+  if (file === undefined) {
+    throw new CliError('configuration', 'dpop.nonce_secret_file is not set')
+  }
+  if ((await makeNonceSecret(file)) === undefined) {
+    throw new CliError('refused', `${file} is there already`, {
+      hint: 'it is shared by all processes; to replace it, remove it first and restart all of them',
+    })
+  }
+  return { json: { nonceSecretFile: file }, text: `made the nonce secret ${file}` }
 }
 
 async function makeKeys(options: NewOptions): Promise<Answer> {

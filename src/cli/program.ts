@@ -17,6 +17,7 @@ One token, one caller, one MCP action, once.
 
   writ serve [--check]              run the broker, or check its configuration
   writ keys new | rotate            make the first signing key, or the next one
+  writ keys nonce                   make the secret of DPoP nonces
   writ catalogue pin <url>          write down what an MCP server offers
   writ catalogue diff <file> <url>  what has changed since it was pinned
   writ policy check                 do all policies load?
