@@ -69,7 +69,11 @@ export function publicApp(app: AppParts, guard: Guard): Koa {
   }
   const provider = createProvider({ broker, keys, clients, clock })
   // Only `/token` ever goes on to oidc-provider: no route of its own is open.
-  provider.on('server_error', (_ctx, error) => failed(app, error))
+  provider.on('server_error', (ctx, error: unknown) => {
+    // A refusal of ours that went through oidc-provider: `token.ts` answers it as what it is.
+    if (error instanceof Refusal) (ctx as unknown as Context).state.refused = error
+    else failed(app, error)
+  })
   const koa = provider as unknown as Koa
   koa.use(outermost(app, guard))
   koa.use(router(routes))

@@ -6,6 +6,7 @@
  * ever derived from either header.
  */
 import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import { refuse } from '../refusal.ts'
 import type { Address } from './parts.ts'
 
@@ -29,15 +30,26 @@ export function createGuard(ours: readonly string[], listener: Address): Guard {
     hosts.add(`${host}:${listener.port}`)
     origins.add(`http://${host}:${listener.port}`)
   }
-  return ({ headers }) => {
+  return ({ headers, socket }) => {
     const { host, origin } = headers
-    if (host === undefined || !hosts.has(host.toLowerCase())) {
+    if (host === undefined || !(hosts.has(host.toLowerCase()) || isReached(host, socket))) {
       refuse({ code: 'origin_refused', header: 'host' })
     }
     if (origin !== undefined && !origins.has(origin.toLowerCase())) {
       refuse({ code: 'origin_refused', header: 'origin' })
     }
   }
+}
+
+/**
+ * The address this very connection was made to, as probes and scrapers inside a cluster send it. An
+ * address cannot be rebound as a name can.
+ */
+function isReached(host: string, { localAddress, localPort }: Socket): boolean {
+  if (localAddress === undefined) return false
+  const address = localAddress.replace(/^::ffff:(?=\d+\.)/, '')
+  const name = address.includes(':') ? `[${address}]` : address
+  return host === `${name}:${localPort}`
 }
 
 /** A listener on loopback may be called by any of its names; any other only by what is configured. */

@@ -81,6 +81,7 @@ export function tokenEndpoint(
     ctx.state.proven = { proof, now } satisfies Proven
     replay(ctx, bytes)
     await next()
+    if (ctx.state.refused instanceof Refusal) throw ctx.state.refused
     if (ctx.status === 200) return 'issued'
     await note(broker.audit, ctx, {
       door: visit.door,
