@@ -75,6 +75,26 @@ function quiet(redis: Redis): Redis {
   return redis.on('error', () => undefined)
 }
 
+/**
+ * Connects and signs in.
+ *
+ * @throws {Error} why not; ioredis itself rejects with a bare "Connection is closed"
+ */
+export async function connected(redis: Redis): Promise<void> {
+  let reason: unknown
+  const note = (error: unknown): void => {
+    reason ??= error
+  }
+  redis.on('error', note)
+  try {
+    await redis.connect()
+  } catch (error) {
+    throw reason ?? error
+  } finally {
+    redis.off('error', note)
+  }
+}
+
 /** @throws {Error} `no answer within … ms` */
 export async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined

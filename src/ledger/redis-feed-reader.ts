@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { FanOut } from '../revocation/fan-out.ts'
 import type { KeptEntry } from '../revocation/feed.ts'
-import { within } from './redis-connect.ts'
+import { connected, within } from './redis-connect.ts'
 
 export interface FeedKeys {
   readonly live: string
@@ -29,7 +29,7 @@ export function readFeed(connect: () => Redis, keys: FeedKeys, followers: FanOut
 
   async function pause(ms: number): Promise<void> {
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ms)
+      const timer = setTimeout(resolve, ms).unref()
       wake = () => {
         clearTimeout(timer)
         resolve()
@@ -45,7 +45,7 @@ export function readFeed(connect: () => Redis, keys: FeedKeys, followers: FanOut
         current = connect()
         // At once, and not when the next read fails: what is known may be old from this moment on.
         current.once('close', lost)
-        await current.connect()
+        await connected(current)
         await readConnection(current, keys, followers, () => closed)
       } catch (error) {
         followers.lost(error instanceof Error ? error.message : 'the feed could not be read')
@@ -131,7 +131,8 @@ async function snapshot(redis: Redis, keys: FeedKeys, followers: FanOut) {
   const last = log[0] === undefined ? undefined : fieldsOf(log[0][1])
   followers.replace(Object.entries(live).map(([id, value]) => keptEntry(id, value)))
   return {
-    count: Number(last?.n ?? counted ?? 0),
+    // The log is never behind, unless somebody cut it; then the hash still holds what is live.
+    count: Math.max(Number(last?.n ?? 0), Number(counted ?? 0)),
     logId: log[0]?.[0] ?? '0-0',
     beatId: beats[0]?.[0] ?? '0-0',
   }

@@ -11,7 +11,7 @@ import type { Redis } from 'ioredis'
 import { Refusal } from '../refusal.ts'
 import type { Epoch } from '../revocation/feed.ts'
 import { unavailable } from './bounds.ts'
-import { COMMAND_TIMEOUT_MS, within } from './redis-connect.ts'
+import { COMMAND_TIMEOUT_MS, connected, within } from './redis-connect.ts'
 import { inspectServer, type Server } from './redis-server.ts'
 
 export type Command = readonly [name: string, ...args: (string | number)[]]
@@ -85,7 +85,7 @@ export class Link {
   async open(): Promise<Server> {
     const redis = this.#options.connect()
     try {
-      await redis.connect()
+      await connected(redis)
       const server = await within(1000, inspectServer(redis, this.#options.clock))
       if (server.role !== 'master' || server.loading) throw new Error('the server is not a primary')
       const problems = this.#options.problems(server)
@@ -112,7 +112,7 @@ export class Link {
     this.#timer = setTimeout(() => {
       this.#timer = undefined
       this.open().catch(() => this.keep())
-    }, delayMs)
+    }, delayMs).unref()
   }
 
   /**

@@ -9,6 +9,7 @@ import {
   type Credentials,
   connectBySentinel,
   connectByUrl,
+  connected,
   connectTo,
   type SentinelOptions,
   within,
@@ -176,7 +177,7 @@ class ClusterTopology implements Topology {
     for (const address of unique.values()) {
       const redis = connectTo(address, this.#credentials)
       try {
-        await redis.connect()
+        await connected(redis)
         return this.#adopt(
           (await within(1000, redis.cluster('SLOTS'))) as unknown as SlotRange[],
           address,

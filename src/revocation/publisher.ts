@@ -127,7 +127,7 @@ export class RevocationPublisher {
     if (this.#closed) return
     this.#timer = setTimeout(() => {
       this.#beating = this.#loop()
-    }, this.#options.beatEveryMs ?? 250)
+    }, this.#options.beatEveryMs ?? 250).unref()
   }
 
   async #beat(): Promise<void> {

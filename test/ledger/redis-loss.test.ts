@@ -1,6 +1,6 @@
 /** Redis killed, restarted empty, flushed, failed over: no spent token is honoured again. */
 import assert from 'node:assert/strict'
-import { after, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import { signBeat } from '../../src/revocation/feed-text.ts'
 import {
   skipWithoutRedis as skip,
@@ -64,8 +64,9 @@ describe('on one Redis, no spent token is honoured again', { skip }, () => {
     ['killed and restarted from its append-only file', undefined],
   ]
   for (const [what, how] of trouble) {
-    it(`after it was ${what}; revocations are in force again`, async () => {
+    it(`after it was ${what}; revocations are in force again`, async (t) => {
       const server = await startRedis()
+      t.after(() => server.stop())
       const broker = await startBroker({ url: server.url })
       const verifiers = [
         await startVerifier({ url: server.url }, broker.key),
@@ -86,12 +87,12 @@ describe('on one Redis, no spent token is honoured again', { skip }, () => {
       const later = await startVerifier({ url: server.url }, broker.key)
       assert.throws(() => later.revocations.check(subject, now()), /revoked/)
       for (const each of [later, ...verifiers, broker]) await each.close()
-      await server.stop()
     })
   }
 
-  it('after FLUSHALL, though no connection was lost', async () => {
+  it('after FLUSHALL, though no connection was lost', async (t) => {
     const server = await startRedis()
+    t.after(() => server.stop())
     const broker = await startBroker({ url: server.url })
     const verifier = await startVerifier({ url: server.url }, broker.key)
     const { ids, issuedAt } = await spendSome(verifier)
@@ -100,11 +101,11 @@ describe('on one Redis, no spent token is honoured again', { skip }, () => {
     })
     await verifier.close()
     await broker.close()
-    await server.stop()
   })
 
-  it('when data is lost and no broker has noticed yet', async () => {
+  it('when data is lost and no broker has noticed yet', async (t) => {
     const server = await startRedis()
+    t.after(() => server.stop())
     const broker = await startBroker({ url: server.url })
     const verifier = await startVerifier({ url: server.url }, broker.key)
     const { ids } = await spendSome(verifier)
@@ -115,11 +116,11 @@ describe('on one Redis, no spent token is honoured again', { skip }, () => {
     assert.ok(spends.every(({ status }) => status === 'rejected'))
     await verifier.close()
     await broker.ledger.close()
-    await server.stop()
   })
 
-  it('when a heartbeat of the old epoch is heard after the restart', async () => {
+  it('when a heartbeat of the old epoch is heard after the restart', async (t) => {
     const server = await startRedis()
+    t.after(() => server.stop())
     const broker = await startBroker({ url: server.url })
     const verifier = await startVerifier({ url: server.url }, broker.key)
     const { ids, issuedAt } = await spendSome(verifier)
@@ -134,11 +135,11 @@ describe('on one Redis, no spent token is honoured again', { skip }, () => {
         assert.equal(await attempt(verifier.ledger, id, issuedAt), 'ledger_unavailable')
     }
     await verifier.close()
-    await server.stop()
   })
 
-  it('and a heartbeat of the old epoch cannot be sent to a server that started again', async () => {
+  it('and a heartbeat of the old epoch cannot be sent to a server that started again', async (t) => {
     const server = await startRedis()
+    t.after(() => server.stop())
     const broker = await startBroker({ url: server.url })
     const old = (await broker.ledger.feed?.epochs?.()) ?? []
     const beat = (): string => signBeat({ origin: 'o', at: now(), epochs: old }, issuer, broker.key)
@@ -156,14 +157,13 @@ describe('on one Redis, no spent token is honoured again', { skip }, () => {
     assert.ok(before >= 1)
     assert.equal(await server.admin.xlen('writ:f:{feed}:beats'), 0)
     await broker.ledger.close()
-    await server.stop()
   })
 })
 
 describe('under Sentinel, no spent token is honoured again', { skip }, () => {
-  it('after a replica that lagged behind was promoted', async () => {
+  it('after a replica that lagged behind was promoted', async (t) => {
     const setup = await startSentinel(2)
-    after(() => setup.stop())
+    t.after(() => setup.stop())
     const place = { sentinel: { name: setup.name, sentinels: setup.sentinels }, replicas: 1 }
     const broker = await startBroker(place)
     const verifier = await startVerifier(place, broker.key)
@@ -185,9 +185,9 @@ describe('under Sentinel, no spent token is honoured again', { skip }, () => {
 })
 
 describe('on a Cluster, no spent token is honoured again', { skip }, () => {
-  it('spends are spread, one shard that fails stops only its own, and recovers', async () => {
+  it('spends are spread, one shard that fails stops only its own, and recovers', async (t) => {
     const setup = await startCluster()
-    after(() => setup.stop())
+    t.after(() => setup.stop())
     const place = { cluster: { nodes: setup.nodes }, replicas: 1 }
     const broker = await startBroker(place)
     const verifier = await startVerifier(place, broker.key)

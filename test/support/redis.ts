@@ -122,6 +122,10 @@ export async function startSentinel(replicaCount = 1): Promise<SentinelSetup> {
     async () =>
       (await primary.admin.info('replication')).match(/state=online/g)?.length === replicaCount,
   )
+  await until(async () => {
+    await primary.admin.set('warm-up', '', 'PX', 1)
+    return (await primary.admin.wait(replicaCount, 200)) === replicaCount
+  })
   const folder = mkdtempSync(join(tmpdir(), 'writ-sentinel-'))
   const port = await freePort()
   const file = join(folder, 'sentinel.conf')
