@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
-import { createServer, type IncomingMessage } from 'node:http'
+import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { toNodeHandler } from '@modelcontextprotocol/node'
@@ -63,28 +63,33 @@ export async function startNotesServer(options: NotesServerOptions): Promise<Not
     audit: { file: join(directory, 'audit.jsonl') },
     ...parts,
   })
+  const ready = verifier.ready()
   const gate = nodeGate(verifier)
   const confirmations = createRequestStateCodec<Confirmation>({ key: randomBytes(32) })
   const mcp = createMcpHandler(() => notesServer(notes, confirmations))
   const answer = toNodeHandler(mcp)
   http.on('request', async (request: IncomingMessage & { body?: unknown }, response) => {
+    // Who calls while the server starts waits, and is not refused for want of keys.
+    await ready.catch(() => {})
     if (await gate(request, response)) await answer(request, response, request.body)
   })
   const close = async () => {
     await mcp.close()
     await verifier.close()
-    await new Promise((resolve) => {
-      http.close(resolve)
-      http.closeAllConnections()
-    })
+    await closed(http)
   }
-  try {
-    await verifier.ready()
-  } catch (error) {
+  await ready.catch(async (error: unknown) => {
     await close()
     throw error
-  }
+  })
   return { url, resource: url, definitions: NOTES_TOOLS, notes, close }
+}
+
+function closed(http: Server): Promise<void> {
+  return new Promise((resolve) => {
+    http.close(() => resolve())
+    http.closeAllConnections()
+  })
 }
 
 /** What the user was asked, so that the answer can be used for nothing else. */
