@@ -16,6 +16,8 @@ interface Options extends ConfigOption {
 export function addServe(root: Command): void {
   const serve = withConfig(root.command('serve'))
     .description('run the broker until SIGTERM or SIGINT; SIGHUP reloads catalogue and policies')
+    .option('--listen <host:port>', 'instead of the configured listen.public')
+    .option('--admin <host:port>', 'instead of the configured listen.admin')
     .option(
       '--check',
       'read everything the configuration names, then stop; opens no store, no port',

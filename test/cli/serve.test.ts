@@ -7,6 +7,7 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { skipWithoutRedis, startRedis } from '../support/redis.ts'
 import { askForToken, makeSite, type Site } from './site.ts'
 import { collect, start, temporaryDirectory, writ } from './writ.ts'
 
@@ -126,6 +127,35 @@ test('SIGHUP: new policies serve, bad ones leave the old ones serving and are to
   await writeFile(file, '@id("none") forbid (principal, action, resource);')
   broker.child.kill('SIGHUP')
   await until(async () => (await askForToken(broker)).status !== 200)
+})
+
+test('two brokers on one Redis: a revocation at one is in force at both', {
+  skip: skipWithoutRedis,
+}, async (t) => {
+  const redis = await startRedis()
+  t.after(() => redis.stop())
+  const first = await serving(t, { store: { redis: { url: redis.url } } })
+  const second = start(
+    ['serve', '--config', 'writ.yaml', '--listen', '127.0.0.1:0', '--json'],
+    first,
+  )
+  const output = collect(second)
+  t.after(() => second.kill('SIGKILL'))
+  await until(() => output().stdout.includes('\n'))
+  assert.match(output().stdout, /"ok":true/)
+  const { publicUrl: at, controlPath } = JSON.parse(output().stdout)
+  // They share an audit directory; the first one has the socket.
+  assert.equal(controlPath, null)
+  const both = [{}, { at }]
+  for (const options of both) assert.equal((await askForToken(first, options)).status, 200)
+  const revoked = await writ(['revoke', 'agent:spiffe://corp.test/agents/bot', '--json'], {
+    cwd: first.cwd,
+    env: { WRIT_CONFIG: 'writ.yaml' },
+  })
+  assert.equal(revoked.json().through, 'broker', revoked.stdout)
+  for (const options of both) {
+    await until(async () => (await askForToken(first, options)).status !== 200)
+  }
 })
 
 test('two brokers on one port: the second says why it does not start', async (t) => {

@@ -72,7 +72,7 @@ export async function makeSite(
 /** Asks for one action token as an agent does. */
 export async function askForToken(
   { issuer, domain }: Site,
-  options: { arguments?: object; key?: SenderKey } = {},
+  options: { arguments?: object; key?: SenderKey; at?: string } = {},
 ): Promise<{ status: number; body: Record<string, unknown> }> {
   const now = Date.now() / 1000
   const url = `${issuer}/token`
@@ -85,7 +85,7 @@ export async function askForToken(
     arguments: options.arguments ?? { to: 'alice', amount: 5 },
   }
   const key = options.key ?? generateSenderKey()
-  const response = await fetch(url, {
+  const response = await fetch(`${options.at ?? issuer}/token`, {
     method: 'POST',
     headers: { DPoP: makeProof(key, { method: 'POST', url, now }) },
     body: new URLSearchParams({
