@@ -22,9 +22,15 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const suite = join(root, 'node_modules/@modelcontextprotocol/conformance/dist/index.js')
 const execute = promisify(execFile)
 
+// Whoever reads the table may stop reading; the broker still has to be stopped.
+process.stdout.on('error', () => {})
+
 const folder = await mkdtemp(join(tmpdir(), 'writ-conformance-'))
 try {
   const demo = await startDemo(join(folder, 'demo'))
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => void demo.stop().then(() => process.exit(1)))
+  }
   const agent = createAgent({ broker: demo.issuer, identity: () => svid(demo) })
   const gated = await throughAgent(demo.resource, agent.fetch)
   const targets = { server: gated.url, authorization: demo.issuer }
