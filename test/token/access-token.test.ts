@@ -150,6 +150,11 @@ const REFUSED: readonly (readonly [TokenCheck, string, string])[] = [
   ['claims', 'exp null', sign({ exp: null })],
   ['claims', 'nbf text', sign({ nbf: 'now' })],
   ['claims', 'another scope', sign({ scope: 'admin' })],
+  [
+    'claims',
+    'another scope, no details',
+    sign({ scope: 'admin', authorization_details: undefined }),
+  ],
   ['claims', 'both scopes', sign({ scope: 'mcp:action mcp:session' })],
   ['claims', 'details that are no list', sign({ authorization_details: DETAIL })],
   ['claims', 'an empty list of details', sign({ authorization_details: [] })],
@@ -160,6 +165,7 @@ const REFUSED: readonly (readonly [TokenCheck, string, string])[] = [
     sign({ authorization_details: [{ actions: ['tools/call'] }] }),
   ],
   ['claims', 'a session token with details', sign({ scope: 'mcp:session' })],
+  ['claims', 'an actor that is null', sign({ act: null })],
   ['claims', 'an actor without sub', sign({ act: { iss: 'x' } })],
   ['claims', 'an actor with a strange iss', sign({ act: { sub: 'a', iss: 1 } })],
   ['claims', 'an actor with a strange profile', sign({ act: { sub: 'a', sub_profile: {} } })],
@@ -194,6 +200,7 @@ const ACCEPTED: readonly (readonly [string, string])[] = [
   ['without txn and act', sign({ txn: undefined, act: undefined })],
   ['a certificate in place of a key', sign({ cnf: { 'x5t#S256': JKT } })],
   ['eight actors in a chain', sign({ act: nested(8) })],
+  ['an actor with all it may say', sign({ act: { sub: 'a', iss: 'b', sub_profile: 'ai_agent' } })],
   ['claims nobody knows', sign({ acr: '2', extra: { a: [1] } })],
   ['an iat as far ahead as a clock may be', sign({ iat: NOW + 5, exp: NOW + 65 })],
   ['an nbf', sign({ nbf: NOW })],
@@ -236,6 +243,11 @@ test('a session token is verified once and remembered, until it expires', async 
   const first = by.verify(text, NOW)
   assert.equal(by.verify(text, NOW + 30), first, 'was verified again')
   assert.deepEqual(await reasonFor(text, NOW + 65, by), { code: 'token_expired' })
+})
+
+test('a session token too long to be remembered is accepted all the same', () => {
+  const text = mintToken({ ...SESSION, act: { sub: 'a'.repeat(2000) } }, key)
+  assert.equal(verifier.verify(text, NOW) === verifier.verify(text, NOW), false)
 })
 
 test('an action token is never remembered', () => {
