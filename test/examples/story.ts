@@ -7,6 +7,7 @@ import { type Demo, runWrit, startDemo } from './demo.ts'
 
 const AGENT = '/agents/report-bot'
 const directory = fileURLToPath(new URL('../../var/demo', import.meta.url))
+let steps = 0
 const once = process.argv.includes('--once')
 
 /** The last request that carried a token to the MCP server: what a thief on the wire would have. */
@@ -175,7 +176,6 @@ function say(text: string): void {
   process.stdout.write(`${text}\n`)
 }
 
-let steps = 0
 function step(title: string, what: string): void {
   steps += 1
   say(`\n${steps}. ${title}: ${what}`)
