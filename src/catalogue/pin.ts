@@ -34,10 +34,9 @@ export async function pinServer(options: {
   readonly timeoutMs?: number
   readonly now?: number
 }): Promise<PinFile> {
-  const transport = new StreamableHTTPClientTransport(
-    new URL(options.url),
-    options.fetch === undefined ? {} : { fetch: options.fetch },
-  )
+  const transport = new StreamableHTTPClientTransport(new URL(options.url), {
+    fetch: bounded(options.fetch ?? fetch),
+  })
   const client = new Client(
     { name: 'writ', version: '0.1.0' },
     { versionNegotiation: { mode: 'auto' }, listMaxPages: MAX_PAGES },
@@ -153,6 +152,24 @@ export function diffPins(before: PinFile | JsonObject, after: PinFile | JsonObje
 function same(a: Json | undefined, b: Json | undefined): boolean {
   if (a === undefined || b === undefined) return a === b
   return canonicalText(a) === canonicalText(b)
+}
+
+/** A `fetch` whose answers end with an error when together they grow past the bound. */
+function bounded(send: typeof fetch): typeof fetch {
+  let bytes = 0
+  return async (...request) => {
+    const response = await send(...request)
+    if (response.body === null) return response
+    const counted = new TransformStream<Uint8Array, Uint8Array>({
+      transform(chunk, controller) {
+        bytes += chunk.byteLength
+        if (bytes > MAX_ANSWER_BYTES) {
+          controller.error(new Error(`the server answers more than ${MAX_ANSWER_BYTES} bytes`))
+        } else controller.enqueue(chunk)
+      },
+    })
+    return new Response(response.body.pipeThrough(counted), response)
+  }
 }
 
 /** An identifier out of what the server calls itself, or out of its host. */

@@ -274,7 +274,10 @@ function condition([test, yes, no]: [Json, Json, Json]): Json {
   ])
 }
 
-/** Keywords on which two implementations that share nothing must agree. */
+/**
+ * Keywords on which two implementations that share nothing must agree. Not `unevaluatedProperties`: the
+ * other one lets it see into cousins (Core §11.3), which the official suite forbids and does not catch.
+ */
 test('random schemas are read as another implementation reads them', () => {
   const leaf = fc.oneof(
     fc.constantFrom<JsonObject>(
@@ -316,7 +319,6 @@ test('random schemas are read as another implementation reads them', () => {
       fc.record({ oneOf: fc.array(tie('schema'), { minLength: 1, maxLength: 3 }) }),
       fc.record({
         allOf: fc.array(tie('schema'), { minLength: 1, maxLength: 2 }),
-        unevaluatedProperties: tie('schema'),
       }),
       fc.record({ not: tie('schema') }),
       fc.tuple(tie('schema'), tie('schema'), tie('schema')).map(condition),

@@ -1,0 +1,187 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { catalogueOf, loadCatalogue } from '../../src/catalogue/catalogue.ts'
+import { diffPins, makePin } from '../../src/catalogue/pin.ts'
+import { pinHash } from '../../src/catalogue/pin-file.ts'
+import type { JsonObject } from '../../src/lib/json.ts'
+import { NOTES_TOOLS } from '../examples/notes-definitions.ts'
+import { pinOf, RESOURCE } from './pins.ts'
+
+const TOOL = {
+  name: 'add',
+  description: 'adds',
+  inputSchema: { type: 'object', properties: { a: { type: 'string' } } },
+}
+const good = pinOf({ tool: [TOOL] })
+const tool = good.tools[0] as JsonObject
+
+let folder: string
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'writ-catalogue-'))
+})
+after(() => rm(folder, { recursive: true }))
+
+async function load(...files: (object | string)[]) {
+  const servers = await Promise.all(
+    files.map(async (content, at) => {
+      const file = join(folder, `${at}.json`)
+      await writeFile(file, typeof content === 'string' ? content : JSON.stringify(content))
+      return { resource: at === 0 ? RESOURCE : `${RESOURCE}/${at}`, file }
+    }),
+  )
+  return loadCatalogue(servers)
+}
+const rehashed = (changed: JsonObject) => ({
+  ...good,
+  tools: [{ ...changed, hash: pinHash('tool', changed) }],
+})
+const withSchema = (inputSchema: JsonObject) => rehashed({ ...TOOL, inputSchema })
+
+test('a pin loads, and its version depends on what was pinned', async () => {
+  const one = await load(good)
+  assert.equal(one.servers.get(RESOURCE)?.tools.get('add')?.argumentsOpen, false)
+  assert.equal((await load(good)).version, one.version)
+  const other = pinOf({ tool: [{ ...TOOL, description: 'adds more' }] })
+  assert.notEqual((await load(other)).version, one.version)
+  const open = { ...good, tools: [{ ...tool, argumentsOpen: true }] }
+  assert.notEqual((await load(open)).version, one.version)
+})
+
+const REFUSED: readonly [string, object | string, RegExp][] = [
+  ['no JSON', '{', /0\.json: is not strict JSON.*writ catalogue pin/],
+  ['a duplicate member', '{"version":1,"version":1}', /not strict JSON/],
+  ['a list', '[]', /no JSON object/],
+  ['another version', { ...good, version: 2 }, /version must be 1/],
+  ['no name', { ...good, name: undefined }, /name must be an identifier/],
+  ['a name that is a word of Cedar', { ...good, name: 'in' }, /identifier/],
+  ['a member it does not know', { ...good, extra: 1 }, /"extra" is not a member/],
+  [
+    'a definition changed after pinning',
+    { ...good, tools: [{ ...tool, description: 'x' }] },
+    /tool "add": its hash does not fit/,
+  ],
+  ['a definition without a hash', { ...good, tools: [TOOL] }, /its hash does not fit/],
+  [
+    'a definition with more than is pinned',
+    { ...good, tools: [{ ...tool, title: 'x' }] },
+    /"title" is not pinned/,
+  ],
+  ['a tool twice', { ...good, tools: [tool, tool] }, /tool "add" is there twice/],
+  [
+    'argumentsOpen that is no boolean',
+    { ...good, tools: [{ ...tool, argumentsOpen: 'yes' }] },
+    /argumentsOpen/,
+  ],
+  [
+    'a pin for another resource',
+    { ...good, resource: 'https://other.example/mcp' },
+    /configured for/,
+  ],
+  ['a spiffeId that is none', { ...good, spiffeId: 'https://x' }, /SPIFFE ID/],
+  [
+    'a schema that is no object',
+    withSchema({ type: 'array' }),
+    /tool "add": inputSchema must have "type": "object"/,
+  ],
+  [
+    'a remote reference',
+    withSchema({ type: 'object', properties: { a: { $ref: 'https://x.example/' } } }),
+    /never fetched/,
+  ],
+  [
+    'a look-around',
+    withSchema({ type: 'object', properties: { a: { pattern: '(?=a)' } } }),
+    /look-around/,
+  ],
+  [
+    'an argument that Cedar would read',
+    withSchema({ type: 'object', properties: { __entity: {} } }),
+    /must not be called __entity/,
+  ],
+  [
+    'a huge schema',
+    withSchema({ type: 'object', description: 'x'.repeat(300_000) }),
+    /larger than/,
+  ],
+  [
+    'a deep schema',
+    withSchema({ type: 'object', not: JSON.parse(`${'{"not":'.repeat(60)}true${'}'.repeat(60)}`) }),
+    /deeper|deep/,
+  ],
+  ['a name with an invisible character', rehashed({ ...TOOL, name: 'add\u200b' }), /invisible/],
+  ['a name that is reserved', rehashed({ ...TOOL, name: 'mcp:session' }), /must not begin/],
+  [
+    'a hint that is no boolean',
+    rehashed({ ...TOOL, annotations: { destructiveHint: 'no' } }),
+    /destructiveHint/,
+  ],
+]
+for (const [title, file, words] of REFUSED) {
+  test(`a file with ${title} does not load, and says why`, async () => {
+    await assert.rejects(load(file), words)
+  })
+}
+
+test('all problems of all files are said at once', async () => {
+  await assert.rejects(load({ ...good, version: 2 }, '{'), (error: Error) => {
+    assert.match(error.message, /0\.json: version/)
+    assert.match(error.message, /1\.json: is not strict JSON/)
+    return true
+  })
+})
+
+test('two servers with one name do not load', async () => {
+  const other = { ...good, resource: `${RESOURCE}/1` }
+  await assert.rejects(load(good, other), /another server is called "desk"/)
+  await assert.doesNotReject(load(good, { ...other, name: 'other' }))
+})
+
+test('what cannot be used is left out of a pin, with the reason', () => {
+  const bad = {
+    ...TOOL,
+    name: 'bad',
+    inputSchema: { type: 'object', properties: { a: { pattern: '(a)\\1' } } },
+  }
+  const pin = pinOf({ tool: [TOOL, bad, TOOL], resource_template: [{ uriTemplate: 'x://{?q}' }] })
+  assert.deepEqual(
+    pin.tools.map((each) => each.name),
+    ['add'],
+  )
+  const why = pin.refused?.map((each) => `${each.kind} ${each.name}: ${each.why}`).join('\n') ?? ''
+  assert.match(why, /tool bad: .*back-reference/)
+  assert.match(why, /tool add: is offered twice/)
+  assert.match(why, /resource_template x:.*not supported/)
+  assert.equal(catalogueOf([pin]).servers.get(RESOURCE)?.tools.size, 1)
+})
+
+test('a difference names the member that changed; decoration makes none', () => {
+  const before = pinOf({ tool: [TOOL, { ...TOOL, name: 'gone' }] })
+  const now = pinOf({
+    tool: [
+      { ...TOOL, title: 'new title', description: 'other', annotations: { readOnlyHint: true } },
+      { ...TOOL, name: 'new' },
+    ],
+  })
+  assert.deepEqual(diffPins(before, now), [
+    { change: 'changed', kind: 'tool', name: 'add', members: ['description', 'annotations'] },
+    { change: 'added', kind: 'tool', name: 'new', members: [] },
+    { change: 'removed', kind: 'tool', name: 'gone', members: [] },
+  ])
+  assert.deepEqual(diffPins(before, before), [])
+  const opened = {
+    ...before,
+    tools: before.tools.map((each) => ({ ...each, argumentsOpen: true })),
+  }
+  assert.deepEqual(diffPins(before, opened)[0]?.members, ['argumentsOpen'])
+})
+
+test('the example pin is what the example server offers', async () => {
+  const file = new URL('../../config/catalogue/example.json', import.meta.url)
+  const pinned = JSON.parse(await readFile(file, 'utf8'))
+  const offered = makePin({ tool: NOTES_TOOLS }, pinned)
+  assert.deepEqual(diffPins(pinned, offered), [], 'pin test/examples/notes-server.ts again')
+  assert.equal(catalogueOf([pinned]).servers.get(pinned.resource)?.name, 'notes')
+})
