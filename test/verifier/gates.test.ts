@@ -29,8 +29,6 @@ import { callMessage, claimsFor, mint, options, request } from './rig.ts'
 
 const MAX_BODY_BYTES = 8192
 
-// Heartbeats alone keep no process alive, and nothing listens yet.
-const awake = setInterval(() => {}, 1000)
 const rig = await options({
   maxBodyBytes: MAX_BODY_BYTES,
   dpop: { nonceSecret: Buffer.alloc(32, 1) },
@@ -40,7 +38,6 @@ await verifier.ready()
 const demand = await verifier.check(request({ token: mint(claimsFor({})), message: callMessage() }))
 const nonce = demand.headers.find(([name]) => name === 'dpop-nonce')?.[1] ?? ''
 after(async () => {
-  clearInterval(awake)
   await verifier.close()
   await rig.publisher.close()
 })

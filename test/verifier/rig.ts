@@ -73,6 +73,13 @@ export async function startFeed() {
     beatEveryMs: 50,
     clock: clock.now,
   })
+  // Heartbeats alone keep no process alive, and a test may wait for nothing else.
+  const awake = setInterval(() => {}, 1000)
+  const close = publisher.close.bind(publisher)
+  publisher.close = async () => {
+    clearInterval(awake)
+    await close()
+  }
   await publisher.start()
   return { transport, publisher }
 }
