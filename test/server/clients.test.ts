@@ -5,6 +5,7 @@ import { OAuthMetadataSchema } from '@modelcontextprotocol/sdk/shared/auth.js'
 import * as oauth from 'oauth4webapi'
 import * as openid from 'openid-client'
 import { Refusal } from '../../src/refusal.ts'
+import { signJws } from '../../src/token/jws.ts'
 import { generateSenderKey, makeProof } from '../../src/token/proof.ts'
 import {
   AGENT,
@@ -314,6 +315,42 @@ for (const [title, change] of inactive) {
     assert.deepEqual((await introspect(change(await issueToken()))).body, { active: false })
   })
 }
+
+const forged: [string, object, object][] = [
+  ['a text of another kind signed with our key', { typ: 'writ-feed+jwt' }, {}],
+  ['a token of ours that names another issuer', {}, { iss: 'https://other.example' }],
+  ['a token that has expired', {}, { exp: Math.floor(seconds()) - 1 }],
+  ['a token without a session', {}, { sid: undefined }],
+]
+for (const [title, header, change] of forged) {
+  test(`${title} is inactive`, async () => {
+    const claims = { ...claimsOf(await issueToken()), ...change }
+    const sign = (head: object, body: object) =>
+      signJws(
+        { typ: 'at+jwt', ...head },
+        JSON.parse(JSON.stringify(body)),
+        fixture.parts.keys.current(seconds()),
+      )
+    assert.equal((await introspect(sign({}, claimsOf(await issueToken())))).body.active, true)
+    assert.deepEqual((await introspect(sign(header, claims))).body, { active: false })
+  })
+}
+
+test('a token whose use is known to be spent is inactive', async () => {
+  const hit = await startFixture({
+    clients: [admin.client],
+    parts: { isSpent: async (claims) => claims.sub === AGENT },
+  })
+  const { body } = await postToken(hit, await exchangeForm(hit))
+  const answer = await send(`${hit.issuer}/introspect`, {
+    body: new URLSearchParams({
+      token: String(body.access_token),
+      ...assertion(hit.issuer, admin),
+    }),
+  })
+  assert.deepEqual(answer.body, { active: false })
+  await hit.close()
+})
 
 test('a token for another resource is nobody else’s business', async () => {
   assert.deepEqual((await introspect(await issueToken(), stranger)).body, { active: false })
