@@ -6,7 +6,7 @@
 import type { ConnectionOptions } from 'node:tls'
 import { Redis, type RedisOptions } from 'ioredis'
 
-/** An answer later than this is a refusal. */
+/** An answer later than this is a refusal, unless configured otherwise. */
 export const COMMAND_TIMEOUT_MS = 200
 const CONNECT_TIMEOUT_MS = 1000
 
@@ -99,7 +99,9 @@ export async function connected(redis: Redis): Promise<void> {
 export async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${ms} ms`)), ms)
+    // Timers run before input is read: after a pause of our own, an answer may already be here.
+    const giveUp = (): void => reject(new Error(`no answer within ${ms} ms`))
+    timer = setTimeout(() => setImmediate(giveUp), ms)
   })
   try {
     return await Promise.race([promise, late])

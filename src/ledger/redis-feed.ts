@@ -50,13 +50,14 @@ export interface RedisFeedOptions {
   readonly topology: Topology
   readonly keys: FeedKeys
   readonly replicas: number
+  readonly commandTimeoutMs: number
   /** For brokers: the epochs of all servers now. */
   readonly epochs: (() => Promise<readonly Epoch[]>) | undefined
   readonly learn: (epochs: readonly Epoch[]) => void
 }
 
 export function redisFeed(options: RedisFeedOptions): FeedTransport & { close(): Promise<void> } {
-  const { topology, keys, replicas } = options
+  const { topology, keys, replicas, commandTimeoutMs } = options
   const slot = slotOf(FEED_TAG)
   const followers = new FanOut()
   let reader: { close(): Promise<void> } | undefined
@@ -74,7 +75,8 @@ export function redisFeed(options: RedisFeedOptions): FeedTransport & { close():
     await feedLink().ask(async (redis) => {
       // Both leave in one turn, so no other client's write can come between them.
       const done = redis.eval(script, list.length, ...list, ...args)
-      const confirmed = replicas > 0 ? redis.wait(replicas, 150) : undefined
+      const confirmed =
+        replicas > 0 ? redis.wait(replicas, Math.ceil(commandTimeoutMs * 0.75)) : undefined
       await done
       if (confirmed !== undefined && (await confirmed) < replicas) {
         throw new Error('too few replicas confirmed')

@@ -11,7 +11,7 @@ import type { Redis } from 'ioredis'
 import { Refusal } from '../refusal.ts'
 import type { Epoch } from '../revocation/feed.ts'
 import { unavailable } from './bounds.ts'
-import { COMMAND_TIMEOUT_MS, connected, within } from './redis-connect.ts'
+import { connected, within } from './redis-connect.ts'
 import { inspectServer, type Server } from './redis-server.ts'
 
 export type Command = readonly [name: string, ...args: (string | number)[]]
@@ -20,6 +20,7 @@ export type Reply = readonly [error: Error | null, value: unknown]
 export interface LinkOptions {
   readonly connect: () => Redis
   readonly replicas: number
+  readonly commandTimeoutMs: number
   readonly clock: () => number
   /** Why the server may not be used; empty when it may. */
   readonly problems: (server: Server) => string[]
@@ -40,7 +41,6 @@ interface Job {
 /** The command may or may not have been run: it may be tried again, under the same request id. */
 export class LinkLost extends Error {}
 
-const WAIT_MS = COMMAND_TIMEOUT_MS - 50
 const MAX_RECONNECT_MS = 500
 /** A connection that has not answered anything for so long is given up. */
 const DEAD_AFTER_MS = 1000
@@ -132,7 +132,7 @@ export class Link {
     if (this.#redis === undefined) throw unavailable(this.#problem)
     this.#askedMs ??= performance.now()
     try {
-      const answer = await within(2 * COMMAND_TIMEOUT_MS, question(this.#redis))
+      const answer = await within(2 * this.#options.commandTimeoutMs, question(this.#redis))
       this.#askedMs = undefined
       return answer
     } catch (error) {
@@ -167,8 +167,8 @@ export class Link {
       for (const [name, ...args] of job.commands) pipeline.call(name, ...args)
     }
     if (sent.length === 0) return
-    const { replicas } = this.#options
-    if (replicas > 0) pipeline.wait(replicas, WAIT_MS)
+    const { replicas, commandTimeoutMs } = this.#options
+    if (replicas > 0) pipeline.wait(replicas, Math.ceil(commandTimeoutMs * 0.75))
     pipeline.get(epoch.guardKey)
     this.#askedMs ??= performance.now()
     this.#settle(sent, epoch, pipeline.exec() as Promise<Reply[]>)
@@ -176,7 +176,7 @@ export class Link {
 
   async #settle(sent: readonly Job[], epoch: Epoch, answer: Promise<Reply[]>): Promise<void> {
     try {
-      const replies = await within(COMMAND_TIMEOUT_MS, answer)
+      const replies = await within(this.#options.commandTimeoutMs, answer)
       const guard = replies.at(-1) as Reply
       if (guard[0] !== null) throw new LinkLost(guard[0].message)
       this.#askedMs = undefined

@@ -40,7 +40,10 @@ export interface Topology {
   close(): void
 }
 
-export type Events = Pick<LinkOptions, 'opened' | 'closed' | 'clock' | 'replicas'>
+export type Events = Pick<
+  LinkOptions,
+  'opened' | 'closed' | 'clock' | 'replicas' | 'commandTimeoutMs'
+>
 
 const SLOTS = 16_384
 const REFRESH_MS = 5000

@@ -23,6 +23,7 @@ import {
   unavailable,
 } from './bounds.ts'
 import type { Ledger } from './ledger.ts'
+import { COMMAND_TIMEOUT_MS } from './redis-connect.ts'
 import { standingEpoch } from './redis-epochs.ts'
 import { redisFeed } from './redis-feed.ts'
 import { checkPrefix, keyNames, shortHash, slotOf } from './redis-keys.ts'
@@ -43,6 +44,8 @@ export interface RedisLedgerOptions extends Place {
   readonly staleAfterMs?: number | undefined
   /** How far clocks of brokers and servers may be apart; 2 s. A new epoch begins so much later. */
   readonly clockToleranceSeconds?: number | undefined
+  /** An answer later than this is a refusal; 200 ms. */
+  readonly commandTimeoutMs?: number | undefined
   /** Seconds since the epoch. */
   readonly clock?: (() => number) | undefined
 }
@@ -64,6 +67,7 @@ export function redisLedger(options: RedisLedgerOptions): Ledger {
   }
   const clock = options.clock ?? (() => Date.now() / 1000)
   const clockToleranceSeconds = options.clockToleranceSeconds ?? CLOCK_TOLERANCE_SECONDS
+  const commandTimeoutMs = options.commandTimeoutMs ?? COMMAND_TIMEOUT_MS
   const staleAfterMs = options.staleAfterMs ?? 2000
   const names = keyNames(prefix, resource)
   const nextUse = new BoundedMap<string, number>(10_000)
@@ -74,6 +78,7 @@ export function redisLedger(options: RedisLedgerOptions): Ledger {
 
   const topology = topologyOf(options, {
     replicas,
+    commandTimeoutMs,
     clock,
     closed: () => undefined,
     opened(link) {
@@ -185,6 +190,7 @@ export function redisLedger(options: RedisLedgerOptions): Ledger {
   const feed = redisFeed({
     topology,
     replicas,
+    commandTimeoutMs,
     learn,
     epochs: role === 'broker' ? epochs : undefined,
     keys: {

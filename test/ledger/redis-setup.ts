@@ -27,10 +27,18 @@ export interface Verifier {
   close(): Promise<void>
 }
 
+/** A busy test machine is no reason to refuse. */
+const commandTimeoutMs = 1000
+
 type Options = Place & { replicas?: number }
 
 export async function startBroker(place: Options, key = makeSigningKey('k1')): Promise<Broker> {
-  const ledger = redisLedger({ ...place, role: 'broker', clockToleranceSeconds: 0 })
+  const ledger = redisLedger({
+    ...place,
+    role: 'broker',
+    clockToleranceSeconds: 0,
+    commandTimeoutMs,
+  })
   await ledger.open()
   const publisher = new RevocationPublisher({
     issuer,
@@ -52,7 +60,7 @@ export async function startBroker(place: Options, key = makeSigningKey('k1')): P
 }
 
 export async function startVerifier(place: Options, key: SigningKey): Promise<Verifier> {
-  const ledger = redisLedger({ ...place, role: 'verifier', resource })
+  const ledger = redisLedger({ ...place, role: 'verifier', resource, commandTimeoutMs })
   await ledger.open()
   const refused: RefusedText[] = []
   const revocations = new Revocations({

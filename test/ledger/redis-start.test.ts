@@ -174,6 +174,7 @@ describe('an answer that got lost', { skip }, () => {
         resource,
         clockToleranceSeconds: 0,
         staleAfterMs: 60_000,
+        commandTimeoutMs: 1000,
       })
       await ledger.open()
       ledger.learn?.((await helper.ledger.feed?.epochs?.()) ?? [])
