@@ -11,11 +11,9 @@ import type { Redis } from 'ioredis'
 import { Refusal } from '../refusal.ts'
 import type { Epoch } from '../revocation/feed.ts'
 import { unavailable } from './bounds.ts'
+import { type Command, type Reply, sendBatch } from './redis-batch.ts'
 import { connected, within } from './redis-connect.ts'
 import { inspectServer, type Server } from './redis-server.ts'
-
-export type Command = readonly [name: string, ...args: (string | number)[]]
-export type Reply = readonly [error: Error | null, value: unknown]
 
 export interface LinkOptions {
   readonly connect: () => Redis
@@ -156,7 +154,7 @@ export class Link {
       for (const job of jobs) job.reject(unavailable('the epoch of the store is not known'))
       return
     }
-    const pipeline = redis.pipeline()
+    const commands: Command[] = []
     const sent: Job[] = []
     for (const job of jobs) {
       if (job.epoch.guard !== epoch.guard) {
@@ -164,17 +162,21 @@ export class Link {
         continue
       }
       sent.push(job)
-      for (const [name, ...args] of job.commands) pipeline.call(name, ...args)
+      commands.push(...job.commands)
     }
     if (sent.length === 0) return
     const { replicas, commandTimeoutMs } = this.#options
-    if (replicas > 0) pipeline.wait(replicas, Math.ceil(commandTimeoutMs * 0.75))
-    pipeline.get(epoch.guardKey)
+    if (replicas > 0) commands.push(['wait', replicas, Math.ceil(commandTimeoutMs * 0.75)])
+    commands.push(['get', epoch.guardKey])
     this.#askedMs ??= performance.now()
-    this.#settle(sent, epoch, pipeline.exec() as Promise<Reply[]>)
+    this.#settle(sent, epoch, sendBatch(redis, commands))
   }
 
-  async #settle(sent: readonly Job[], epoch: Epoch, answer: Promise<Reply[]>): Promise<void> {
+  async #settle(
+    sent: readonly Job[],
+    epoch: Epoch,
+    answer: Promise<readonly Reply[]>,
+  ): Promise<void> {
     try {
       const replies = await within(this.#options.commandTimeoutMs, answer)
       const guard = replies.at(-1) as Reply

@@ -8,7 +8,6 @@
  *
  * A spend counts only where the epoch is known and stands: see `redis-epochs.ts` and `redis-link.ts`.
  */
-import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BoundedMap } from '../lib/bounded-map.ts'
 import { Refusal } from '../refusal.ts'
@@ -23,11 +22,12 @@ import {
   unavailable,
 } from './bounds.ts'
 import type { Ledger } from './ledger.ts'
+import type { Command, Reply } from './redis-batch.ts'
 import { COMMAND_TIMEOUT_MS } from './redis-connect.ts'
 import { standingEpoch } from './redis-epochs.ts'
 import { redisFeed } from './redis-feed.ts'
-import { checkPrefix, keyNames, shortHash, slotOf } from './redis-keys.ts'
-import { type Command, type Link, LinkLost, type Reply } from './redis-link.ts'
+import { checkPrefix, keyNames, requestId, shortHash, slotOf } from './redis-keys.ts'
+import { type Link, LinkLost } from './redis-link.ts'
 import { type Place, topologyOf } from './redis-topology.ts'
 
 export type { Place } from './redis-topology.ts'
@@ -163,7 +163,7 @@ export function redisLedger(options: RedisLedgerOptions): Ledger {
   }
 
   async function moveOnce(key: string, tag: string, until: number, issuedAt?: number) {
-    const request = randomBytes(12).toString('base64url')
+    const request = requestId()
     const draft = names.draft(tag, request)
     const { replies, again } = await run(tag, issuedAt, [
       ['set', draft, request, 'EXAT', until],
@@ -183,7 +183,7 @@ export function redisLedger(options: RedisLedgerOptions): Ledger {
   async function spend(id: string, until: number, issuedAt?: number): Promise<boolean> {
     const tag = shortHash(id)
     if (role === 'verifier') return moveOnce(names.spent(tag), tag, until, issuedAt)
-    const request = randomBytes(12).toString('base64url')
+    const request = requestId()
     return (await setOnce(names.broker('p', tag), tag, request, until, issuedAt)) === request
   }
 
@@ -220,7 +220,7 @@ export function redisLedger(options: RedisLedgerOptions): Ledger {
       const until = keptUntil(expiresAt, clock())
       if (!(await spend(proof, until, issuedAt))) return false
       const tag = shortHash(id)
-      const draft = names.draft(tag, randomBytes(12).toString('base64url'))
+      const draft = names.draft(tag, requestId())
       // The draft can be moved once, so whatever the number of free slots, one is taken.
       for (let first = nextUse.get(id) ?? 1; first <= limit; first += USES_PER_CALL) {
         const slots = range(first, Math.min(limit, first + USES_PER_CALL - 1))
