@@ -4,6 +4,8 @@ import { fileURLToPath } from 'node:url'
 
 export interface ServerOptions {
   readonly directory: string
+  /** Where the broker listens; the floor takes any. */
+  readonly port?: number
   /** The store is SQLite when absent. */
   readonly redisUrl?: string
   /** Without policy and audit. */
@@ -32,7 +34,7 @@ export function answerCpu(url: string, extra: Record<string, string> = {}): void
 export async function startChild(program: string, options: ServerOptions): Promise<Child> {
   const file = fileURLToPath(new URL(program, import.meta.url))
   const child = fork(file, [JSON.stringify(options)], {
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    stdio: ['ignore', 2, 2, 'ipc'],
   })
   const { url, extra } = (await nextMessage(child)) as {
     url: string

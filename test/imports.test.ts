@@ -72,9 +72,12 @@ const table: Record<string, readonly string[]> = {
 
 /** Specifiers of every import and re-export, static or dynamic, types included. */
 function importsOf(text: string): string[] {
-  const code = text.replaceAll(/\/\*[\s\S]*?\*\//g, '').replaceAll(/^\s*\/\/.*$/gm, '')
-  const found = code.matchAll(/(?:\bfrom\s*|\bimport\s*\(?\s*)'([^']+)'/g)
-  return [...found].map((match) => match[1] ?? '')
+  const found = [
+    ...text.matchAll(/^(?:import|export)\b[^;'"]*?\bfrom\s+'([^']+)'/gm),
+    ...text.matchAll(/^import\s+'([^']+)'/gm),
+    ...text.matchAll(/\bimport\(\s*'([^']+)'/g),
+  ]
+  return found.map((match) => match[1] ?? '')
 }
 
 function packageOf(specifier: string): string {

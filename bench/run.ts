@@ -1,0 +1,70 @@
+// npm run bench [-- --json]: what an exchange and a verification cost, against floors of the same run.
+import { cpus } from 'node:os'
+import { type ExchangeFigures, measureExchange } from './exchange.ts'
+import { closeConnections, IN_FLIGHT, KEYS } from './load.ts'
+import { measureRawVerify } from './raw.ts'
+import { startBenchRedis } from './redis.ts'
+import { measureSteps } from './steps.ts'
+import { measureVerifyInChild, type VerifyFigures } from './verify.ts'
+
+const json = process.argv.includes('--json')
+const progress = (text: string): void => void process.stderr.write(`bench: ${text}\n`)
+
+progress(`node ${process.version}, ${cpus().length} cores, ${KEYS} keys, ${IN_FLIGHT} in flight`)
+const rawVerifyUs = measureRawVerify()
+const redis = await startBenchRedis()
+if (redis === undefined)
+  progress('no redis-server: its figures are left out (apt-get install redis-server)')
+const sqlite = await measureExchange(undefined, (text) => progress(`exchange on SQLite, ${text}`))
+const onRedis =
+  redis && (await measureExchange(redis.url, (text) => progress(`exchange on Redis, ${text}`)))
+progress('verify')
+const verifyMemory = await measureVerifyInChild(undefined)
+const verifyRedis = redis && (await measureVerifyInChild(redis.url))
+progress('steps')
+const steps = await measureSteps()
+await redis?.stop()
+await closeConnections()
+
+const result = {
+  node: process.version,
+  rawVerifyUs,
+  exchange: { sqlite, ...(onRedis === undefined ? {} : { redis: onRedis }) },
+  verify: { memory: verifyMemory, ...(verifyRedis === undefined ? {} : { redis: verifyRedis }) },
+  stepsUs: steps,
+}
+if (json) process.stdout.write(`${JSON.stringify(result)}\n`)
+else print()
+process.exit(0)
+
+function print(): void {
+  const lines = [
+    `one raw ES256 crypto.verify: ${rawVerifyUs} µs of CPU`,
+    '',
+    'exchange: CPU of the broker, floor = bare node:http, one check, one signature, one store command',
+    exchangeLine('SQLite', sqlite),
+    ...(onRedis === undefined ? [] : [exchangeLine('Redis', onRedis)]),
+    '',
+    'verify: the whole check with its spend, floor = two raw signature checks',
+    verifyLine('memory', verifyMemory),
+    ...(verifyRedis === undefined ? [] : [verifyLine('Redis', verifyRedis)]),
+    '',
+    'steps of one exchange alone, median µs of wall time (the disk included):',
+    `  ${Object.entries(steps)
+      .map(([name, us]) => `${name} ${us}`)
+      .join('   ')}`,
+  ]
+  process.stdout.write(`${lines.join('\n')}\n`)
+}
+
+function exchangeLine(store: string, figures: ExchangeFigures): string {
+  const { cpuUs, floorUs, cpuVsFloor, bareUs, bareCpuVsFloor } = figures
+  const floor = `floor ${floorUs} µs (${(floorUs / rawVerifyUs).toFixed(2)} raw verifies)`
+  return `  ${store}: ${cpuUs} µs = ${cpuVsFloor}× ${floor}; without policy and audit ${bareUs} µs = ${bareCpuVsFloor}×; ${figures.exchangesPerSecond}/s, p50 ${figures.p50Ms} ms, p99 ${figures.p99Ms} ms`
+}
+
+function verifyLine(store: string, figures: VerifyFigures): string {
+  const { cpuUs, floorUs, cpuVsFloor } = figures
+  const floor = `floor ${floorUs} µs (${(floorUs / rawVerifyUs).toFixed(2)} raw verifies)`
+  return `  ${store}: ${cpuUs} µs = ${cpuVsFloor}× ${floor}; p50 ${figures.p50Ms} ms, p99 ${figures.p99Ms} ms`
+}
