@@ -104,6 +104,7 @@ folderTest('without keys nothing opens, and the error says what to run', async (
   await newKeys(directory, 'ES256', NOW)
   for (const file of await readdir(directory)) await rm(join(directory, file))
   await assert.rejects(open(directory), naming)
+  await assert.rejects(rotateKeys(directory, NOW), naming)
 })
 
 folderTest(
