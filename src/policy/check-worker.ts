@@ -5,7 +5,9 @@ import { type CheckQuestion, checkPolicies } from './check.ts'
 
 const port = parentPort
 if (port === null) throw new TypeError('this file runs as a worker thread only')
-const answer = checkPolicies(loadCedar(), workerData as CheckQuestion, (file) =>
-  port.postMessage({ checking: file }),
-)
-port.postMessage({ answer })
+const { question, progress } = workerData as { question: CheckQuestion; progress: Int32Array }
+// In shared memory, because a message may not get out before the thread dies.
+const answer = checkPolicies(loadCedar(), question, (at) => {
+  progress[0] = at
+})
+port.postMessage(answer)

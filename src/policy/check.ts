@@ -48,16 +48,16 @@ const MAX_BRACKETS = 60
 /** Levels of the parsed tree; an operator is two. */
 const MAX_LEVELS = 250
 
-/** `onFile` is told which file is next, so that a crash can be blamed on one. */
+/** `onFile` is told which file is next, by its place, so that a crash can be blamed on one. */
 export function checkPolicies(
   cedar: Cedar,
   question: CheckQuestion,
-  onFile: (name: string) => void,
+  onFile: (at: number) => void,
 ): CheckAnswer {
   const problems: string[] = []
   const policies = new Map<string, CheckedPolicy>()
-  for (const file of question.files) {
-    onFile(file.name)
+  for (const [index, file] of question.files.entries()) {
+    onFile(index)
     for (const [at, { text, line }] of splitPolicies(file.text).entries()) {
       const place = (offset: number) => `${file.name}:${lineOfByte(text, offset, line)}`
       const parsed = cedar.policyToJson(text)
@@ -125,9 +125,9 @@ function validate(
   cedar: Cedar,
   question: CheckQuestion,
   policies: ReadonlyMap<string, CheckedPolicy>,
-  onFile: (name: string) => void,
+  onFile: (at: number) => void,
 ): string[] {
-  onFile('the policies together')
+  onFile(question.files.length)
   const texts = Object.fromEntries([...policies].map(([id, policy]) => [id, policy.text]))
   const answer = cedar.validate({ schema: question.schema, policies: { staticPolicies: texts } })
   if (answer.type === 'failure') return answer.errors.map((error) => wordsOf(error))

@@ -13,22 +13,22 @@ const STACK_MB = 0.75
 export async function checkInWorker(question: CheckQuestion): Promise<CheckAnswer> {
   // The same folder holds `.ts` when run from source and `.js` when built.
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
+  const progress = new Int32Array(new SharedArrayBuffer(4))
   const worker = new Worker(new URL(`./check-worker.${extension}`, import.meta.url), {
-    workerData: question,
+    workerData: { question, progress },
     resourceLimits: { stackSizeMb: STACK_MB, maxOldGenerationSizeMb: 1024 },
   })
   worker.unref()
-  let file = 'the policies'
   let timer: NodeJS.Timeout | undefined
   try {
     return await new Promise<CheckAnswer>((resolve) => {
-      const died = (why: string) => resolve({ ok: false, problems: [`${file}: ${why}`] })
+      const died = (why: string) => {
+        const file = question.files[progress[0] as number]?.name ?? 'the policies together'
+        resolve({ ok: false, problems: [`${file}: ${why}`] })
+      }
       const crashed = 'the policy engine died while reading this; it is probably nested too deeply'
       timer = setTimeout(() => died(`not checked within ${TIMEOUT_MS / 1000} s`), TIMEOUT_MS)
-      worker.on('message', (message: { checking?: string; answer?: CheckAnswer }) => {
-        if (message.checking !== undefined) file = message.checking
-        if (message.answer !== undefined) resolve(message.answer)
-      })
+      worker.on('message', (answer: CheckAnswer) => resolve(answer))
       worker.on('error', (error) =>
         died(isCrash(error) ? crashed : `could not be checked: ${error.message}`),
       )
