@@ -236,6 +236,7 @@ test('the environment reaches into lists and gives whole lists', async () => {
       WRIT_TRUST: '[{ spiffe: b.example, bundle: { file: x } }]',
       WRIT_AUDIT__ARGUMENTS: 'true',
       UNRELATED: 'x',
+      WRIT_DEBUG: '1',
     },
   })
   assert.equal(config.servers[0]?.resource, 'https://other.example/mcp')
