@@ -5,7 +5,7 @@ import type { JsonObject } from '../../src/lib/json.ts'
 import type { DecisionInput } from '../../src/policy/engine.ts'
 import { Refusal } from '../../src/refusal.ts'
 import { call, catalogueWith, RESOURCE } from '../catalogue/pins.ts'
-import { open, question, workload } from './open.ts'
+import { decideBy, open, question, workload } from './open.ts'
 
 const object = (properties: object, required: string[] = []) => ({
   type: 'object',
@@ -383,10 +383,10 @@ const CASES: readonly Case[] = [
   ],
 ]
 for (const [title, text, action, more, effect] of CASES) {
-  test(`${title}: ${effect}`, async (t) => {
-    const { policies } = await open(t, catalogue, text)
+  test(`${title}: ${effect}`, () => {
+    const decide = decideBy(catalogue, text)
     for (let round = 0; round < 2; round++) {
-      assert.equal(policies.decide(question(catalogue, action, more)).effect, effect)
+      assert.equal(decide(question(catalogue, action, more)).effect, effect)
     }
   })
 }
@@ -404,7 +404,7 @@ test('a decision names its policies, by @id or by place, and the version', async
 })
 
 const asked = (names: string) => `${names} permit (principal, action, resource);`
-test('the strictest of all permits that apply counts', async (t) => {
+test('the strictest of all permits that apply counts', () => {
   const cases: readonly [string, object][] = [
     [asked(''), { effect: 'permit', lifetimeSeconds: undefined, binding: undefined, maxUses: 1 }],
     [
@@ -425,8 +425,7 @@ test('the strictest of all permits that apply counts', async (t) => {
     ],
   ]
   for (const [text, expected] of cases) {
-    const { policies } = await open(t, catalogue, text)
-    const decision: object = policies.decide(question(catalogue, PAY))
+    const decision: object = decideBy(catalogue, text)(question(catalogue, PAY))
     assert.deepEqual({ ...decision, ...expected }, decision, text)
   }
 })

@@ -6,7 +6,11 @@ import type { TestContext } from 'node:test'
 import type { Action } from '../../src/action/action.ts'
 import type { Catalogue } from '../../src/catalogue/catalogue.ts'
 import { proven, type Workload } from '../../src/identity/workload.ts'
+import { loadCedar } from '../../src/policy/cedar.ts'
+import { checkPolicies } from '../../src/policy/check.ts'
+import { Decider, type Decision, Places } from '../../src/policy/decider.ts'
 import { type DecisionInput, openPolicies, type PolicyOptions } from '../../src/policy/engine.ts'
+import { vocabularyOf } from '../../src/policy/vocabulary.ts'
 import { RESOURCE } from '../catalogue/pins.ts'
 
 export const NOW = 1_800_000_000
@@ -42,6 +46,20 @@ export function workload(id = 'spiffe://corp.example/agents/bot'): Workload {
     credential: 'c',
     attributes: { team: 'red' },
   })
+}
+
+const cedar = loadCedar()
+const places = new Places()
+
+/** Decides by one text, without files, worker and reloads. */
+export function decideBy(catalogue: Catalogue, text: string): (input: DecisionInput) => Decision {
+  const vocabulary = vocabularyOf(catalogue)
+  const { schema, servers } = vocabulary
+  const files = [{ name: 'test.cedar', text }]
+  const answer = checkPolicies(cedar, { files, schema, servers }, () => {})
+  if (!answer.ok) throw new Error(answer.problems.join('\n'))
+  const decider = new Decider(catalogue, vocabulary, answer.policies)
+  return (input) => decider.decide(input, cedar, places)
 }
 
 /** A question about `action`; without one, about a session. */
