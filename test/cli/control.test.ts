@@ -14,6 +14,7 @@ const echo = { echo: async (body: object) => ({ ...body, heard: true }) }
 test('only the owner may open the socket, and it is gone when the broker is', async (t) => {
   const path = controlPath(await temporaryDirectory(t))
   const control = await openControl(path, echo)
+  t.after(() => control.close())
   assert.equal((await stat(path)).mode & 0o777, 0o600)
   assert.deepEqual(await callControl(path, 'echo', { a: 1 }), { a: 1, heard: true })
   await control.close()
@@ -24,7 +25,9 @@ test('only the owner may open the socket, and it is gone when the broker is', as
 test('a second broker leaves the first one’s socket alone', async (t) => {
   const path = controlPath(await temporaryDirectory(t))
   const first = await openControl(path, echo)
+  t.after(() => first.close())
   const second = await openControl(path, {})
+  t.after(() => second.close())
   assert.equal(second.path, undefined)
   await second.close()
   assert.deepEqual(await callControl(path, 'echo', {}), { heard: true })
@@ -40,6 +43,7 @@ test('the socket of a broker that was killed is taken over', async (t) => {
   await once(killed, 'exit')
   assert.equal(existsSync(path), true)
   const control = await openControl(path, echo)
+  t.after(() => control.close())
   assert.equal(control.path, path)
   assert.equal((await stat(path)).mode & 0o777, 0o600)
   await control.close()
@@ -56,6 +60,7 @@ test('an action that fails tells its caller, an unknown one too', async (t) => {
   const path = controlPath(await temporaryDirectory(t))
   const broken = { broken: () => Promise.reject(new Error('the store is down')) }
   const control = await openControl(path, broken)
+  t.after(() => control.close())
   await assert.rejects(callControl(path, 'broken', {}), /the store is down/)
   await assert.rejects(callControl(path, 'toString', {}), /no such action/)
   await control.close()
@@ -70,6 +75,7 @@ test('a body that is too large, or no object, does nothing', async (t) => {
       return {}
     },
   })
+  t.after(() => control.close())
   for (const [body, status] of [
     ['x'.repeat(17 * 1024), 413],
     ['[]', 400],
@@ -89,6 +95,7 @@ test('a body that is too large, or no object, does nothing', async (t) => {
 test('a path that is too long for a socket is done without', async (t) => {
   const path = join(await temporaryDirectory(t), 'x'.repeat(120))
   const control = await openControl(path, echo)
+  t.after(() => control.close())
   assert.equal(control.path, undefined)
   assert.equal(await callControl(path, 'echo', {}), undefined)
 })
