@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
   appendFile,
   mkdtemp,
+  open,
   readdir,
   readFile,
   rm,
@@ -95,6 +96,32 @@ test('after a write fails nothing more is accepted until the log is reopened', a
   assert.match(sink.failure ?? '', /ENOSPC/)
   await assert.rejects(sink.record(record('later')), isUnavailable)
   await sink.close()
+})
+
+test('a record that was written but not flushed is no record, nor is what waited behind it', async () => {
+  // A pipe takes what is written and cannot be flushed.
+  const pipe = join(directory, 'pipe')
+  execFileSync('mkfifo', [pipe])
+  const sink = fileSink(pipe)
+  const first = assert.rejects(sink.record(record('unflushed')), isUnavailable)
+  await new Promise((resolve) => setImmediate(resolve))
+  const second = assert.rejects(sink.record(record('behind')), isUnavailable)
+  await Promise.all([first, second])
+  const reader = await open(pipe, 'r')
+  const { buffer, bytesRead } = await reader.read(Buffer.alloc(4096), 0, 4096)
+  assert.ok(!buffer.toString('utf8', 0, bytesRead).includes('behind'))
+  await reader.close()
+  await sink.close()
+})
+
+test('a credential that came into a record does not reach the file', async () => {
+  const file = join(directory, 'masked.jsonl')
+  const sink = fileSink(file)
+  const token = `eyJhbGciOiJFUzI1NiJ9.${'p'.repeat(40)}.${'s'.repeat(86)}`
+  await sink.record({ ...record('x'), evidence: { detail: `got ${token}` } })
+  await sink.close()
+  const [line] = await lines(file)
+  assert.ok(!line!.includes('pppp') && JSON.parse(line!).evidence.detail === 'got [masked]')
 })
 
 test('a reopened log continues in a new file', async () => {
