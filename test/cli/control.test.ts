@@ -66,7 +66,7 @@ test('an action that fails tells its caller, an unknown one too', async (t) => {
   await control.close()
 })
 
-test('a body that is too large, or no object, does nothing', async (t) => {
+test('another method, a body that is too large or no object: nothing is done', async (t) => {
   const path = controlPath(await temporaryDirectory(t))
   let ran = 0
   const control = await openControl(path, {
@@ -76,12 +76,13 @@ test('a body that is too large, or no object, does nothing', async (t) => {
     },
   })
   t.after(() => control.close())
-  for (const [body, status] of [
+  for (const [body, status, method = 'POST'] of [
     ['x'.repeat(17 * 1024), 413],
+    ['', 404, 'PUT'],
     ['[]', 400],
     ['{"a":1,"a":2}', 500],
   ] as const) {
-    const call = request({ socketPath: path, path: '/count', method: 'POST' })
+    const call = request({ socketPath: path, path: '/count', method })
     call.on('error', () => {})
     call.end(body)
     const [response] = await once(call, 'response')

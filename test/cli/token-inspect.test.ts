@@ -82,6 +82,7 @@ test('a token given as an argument is refused, and not repeated', async () => {
   for (const extra of [[], ['--json']]) {
     const { code, stdout, stderr } = await writ(['token', 'inspect', token, ...extra], { cwd })
     assert.equal(code, 2)
+    assert.match(`${stdout}${stderr}`, /stays in the shell history/)
     for (const segment of token.split('.')) assert.ok(!`${stdout}${stderr}`.includes(segment))
   }
 })

@@ -93,3 +93,26 @@ test('when the store cannot be asked, there is no answer', async () => {
   const keys = createSenderKeys({ ledger, onSecondKey: 'record' })
   await assert.rejects(keys.check(workload('a'), 'key-1', NOW), Refusal)
 })
+
+test('keys that come at the same time are all remembered', async () => {
+  const { ledger } = counted()
+  await createSenderKeys({ ledger, onSecondKey: 'record' }).check(workload('a'), 'key-1', NOW)
+  const here = createSenderKeys({ ledger, onSecondKey: 'record' })
+  const both = () => Promise.all(['key-2', 'key-3'].map((k) => here.check(workload('a'), k, NOW)))
+  assert.deepEqual(await both(), ['second', 'second'])
+  assert.deepEqual(await both(), ['known', 'known'])
+})
+
+test('memory answers no longer than the SVID lives', async () => {
+  let asked = 0
+  const ledger = {
+    bind: async (_id: string, value: string) => {
+      asked += 1
+      return value
+    },
+  }
+  const keys = createSenderKeys({ ledger, onSecondKey: 'record' })
+  await keys.check(workload('a', NOW + 10), 'key-1', NOW)
+  await keys.check(workload('a', NOW + 10), 'key-1', NOW + 10)
+  assert.equal(asked, 2)
+})
