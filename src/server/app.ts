@@ -152,7 +152,7 @@ function healthRoutes(app: AppParts): Routes {
 const refuseAuthorization: Answer = (ctx) => {
   answerError(ctx, {
     status: 400,
-    error: 'unsupported_response_type',
-    description: 'this server issues tokens at its token endpoint only',
+    error: 'unauthorized_client',
+    description: 'no client may use this endpoint; tokens are issued at the token endpoint',
   })
 }

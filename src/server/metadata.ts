@@ -10,9 +10,10 @@ import { JWT_BEARER, TOKEN_EXCHANGE } from './request.ts'
 export const CLIENT_ALGORITHMS = ['ES256', 'ES384', 'PS256', 'RS256', 'Ed25519', 'EdDSA'] as const
 
 /**
- * `authorization_endpoint` is here because MCP's SDKs and conformance suite require the member. The
- * endpoint exists and answers `unsupported_response_type`, as the empty
- * `response_types_supported` says. PKCE is named for clients that look for it before they go on.
+ * `authorization_endpoint` and the response type `code` are here because MCP's SDKs and conformance
+ * suite require them of every authorization server. The endpoint knows the type and lets no client
+ * use it: it answers `unauthorized_client` (RFC 6749 §4.1.2.1), and `grant_types_supported` has no
+ * authorization code. PKCE is named for clients that look for it before they go on.
  */
 export function serverMetadata(issuer: string): JsonObject {
   return {
@@ -22,7 +23,7 @@ export function serverMetadata(issuer: string): JsonObject {
     jwks_uri: `${issuer}/jwks`,
     introspection_endpoint: `${issuer}/introspect`,
     revocation_endpoint: `${issuer}/revoke`,
-    response_types_supported: [],
+    response_types_supported: ['code'],
     code_challenge_methods_supported: ['S256'],
     grant_types_supported: [TOKEN_EXCHANGE, JWT_BEARER, 'client_credentials'],
     scopes_supported: [ACTION_SCOPE, SESSION_SCOPE, ...CLIENT_SCOPES],

@@ -143,7 +143,8 @@ test('what is advertised parses in the MCP SDK, and every endpoint of it exists'
     assert.notEqual((await send(String(endpoint))).status, 404, name)
   }
   const authorize = await send(String(body.authorization_endpoint))
-  assert.deepEqual([authorize.status, authorize.body.error], [400, 'unsupported_response_type'])
+  assert.deepEqual([authorize.status, authorize.body.error], [400, 'unauthorized_client'])
+  assert.ok(!(body.grant_types_supported as string[]).includes('authorization_code'))
 })
 
 test('no route of oidc-provider is open but the token endpoint', async () => {
