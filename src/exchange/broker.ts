@@ -61,7 +61,7 @@ export interface Broker {
   readonly senderKeys: {
     check(workload: Workload, jkt: string, now: number): Promise<'first' | 'known' | 'second'>
   }
-  readonly ledger: Pick<Ledger, 'spend' | 'honoursFrom'>
+  readonly ledger: Pick<Ledger, 'spend'>
   readonly revocations: { check(subject: Subject, now: number): void }
   readonly catalogue: Catalogue
   readonly policies: Pick<Policies, 'decide'>

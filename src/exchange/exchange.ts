@@ -23,9 +23,9 @@ import { understand } from '../catalogue/understand.ts'
 import { mintToken, newJti } from '../mint/mint.ts'
 import { Refusal, refuse } from '../refusal.ts'
 import { ACTION_SCOPE, SESSION_SCOPE, type TokenClaims } from '../token/claims.ts'
-import { verifyProof } from '../token/dpop.ts'
 import { sessionId } from '../token/session-id.ts'
 import type { Broker, ExchangeRequest, Granted } from './broker.ts'
+import { spendSenderProof, verifySenderProof } from './sender-proof.ts'
 import { eventRecord, issuedRecord, refusedRecord, type Trail } from './trail.ts'
 
 /** Workload tokens are sent as generic JWTs; SPIFFE registers no type of its own (RFC 8693 §3). */
@@ -68,12 +68,7 @@ async function issue(trail: Trail, broker: Broker): Promise<Granted> {
     refuse({ code: 'identity_invalid', check: 'token_type' })
   }
   // The proof goes first because it is what an honest client may have to make again with a nonce.
-  const proofOrPromise = verifyProof(request.proofHeaders, {
-    method: request.method,
-    url: broker.tokenEndpoint,
-    now,
-    ...(broker.nonces === undefined ? {} : { nonces: broker.nonces }),
-  })
+  const proofOrPromise = verifySenderProof(request, broker)
   const proof = proofOrPromise instanceof Promise ? await proofOrPromise : proofOrPromise
   trail.key = proof.jkt
   const workload = broker.identity.prove(request.subjectToken, now)
@@ -85,10 +80,7 @@ async function issue(trail: Trail, broker: Broker): Promise<Granted> {
   trail.session = session
 
   broker.onStep?.('spend')
-  const proofId = `p:${proof.id}`
-  // A proof older than what the store is sure to remember may have been spent before.
-  if (proof.issuedAt < broker.ledger.honoursFrom(proofId)) refuse({ code: 'proof_replayed' })
-  if (!(await broker.ledger.spend(proofId, proof.expiresAt))) refuse({ code: 'proof_replayed' })
+  await spendSenderProof(proof, broker.ledger)
   if ((await broker.senderKeys.check(workload, proof.jkt, now)) === 'second') {
     await record(broker, eventRecord(trail, 'identity_second_key'))
   }

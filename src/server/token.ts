@@ -8,8 +8,9 @@ import { PassThrough } from 'node:stream'
 import type { Context, Next } from 'koa'
 import type { Broker } from '../exchange/broker.ts'
 import { exchange } from '../exchange/exchange.ts'
+import { spendSenderProof, verifySenderProof } from '../exchange/sender-proof.ts'
 import { Refusal, refuse } from '../refusal.ts'
-import { type VerifiedProof, verifyProof } from '../token/dpop.ts'
+import type { VerifiedProof } from '../token/dpop.ts'
 import { answerError, note } from './answer.ts'
 import { type Asked, wireError } from './errors.ts'
 import { type Form, receiveForm } from './form.ts'
@@ -124,15 +125,9 @@ export function tokenEndpoint(
 
   /** @throws {Refusal} `binding_missing`, `proof_invalid`, `nonce_required`, `proof_replayed` … */
   async function spendProof(ctx: Context, now: number): Promise<VerifiedProof> {
-    const proof = await verifyProof(headerValues(ctx, 'dpop'), {
-      method: ctx.method,
-      url: broker.tokenEndpoint,
-      now,
-      nonces: broker.nonces,
-    })
-    const id = `p:${proof.id}`
-    if (proof.issuedAt < broker.ledger.honoursFrom(id)) refuse({ code: 'proof_replayed' })
-    if (!(await broker.ledger.spend(id, proof.expiresAt))) refuse({ code: 'proof_replayed' })
+    const proofHeaders = headerValues(ctx, 'dpop')
+    const proof = await verifySenderProof({ proofHeaders, method: ctx.method, now }, broker)
+    await spendSenderProof(proof, broker.ledger)
     return proof
   }
 

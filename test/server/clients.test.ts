@@ -400,7 +400,6 @@ for (const [title, broken] of [
     'a store that cannot be asked about an assertion',
     {
       ledger: {
-        honoursFrom: () => 0,
         spend: async (id: string) => {
           if (id.startsWith('a:')) throw new Refusal({ code: 'ledger_unavailable', detail: 'x' })
           return true

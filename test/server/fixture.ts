@@ -86,7 +86,14 @@ export async function startFixture(
   const bundles = await openBundles([{ trustDomain: 'corp.test', file: domain.bundleFile }])
   await newKeys(join(directory, 'keys'), 'ES256', seconds())
   const keys = await openKeys(join(directory, 'keys'), { now: seconds() })
-  const ledger = memoryLedger({ role: 'broker' })
+  // Made a minute ago, as far as it knows: a new one refuses proofs that a clock ahead of ours might
+  // have made before it began.
+  let ledgerAgeSeconds = 60
+  const ledger = memoryLedger({
+    role: 'broker',
+    clock: () => Date.now() / 1000 - ledgerAgeSeconds,
+  })
+  ledgerAgeSeconds = 0
   await ledger.open()
   const feed = ledger.feed!
   const source = {

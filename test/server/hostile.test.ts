@@ -237,7 +237,7 @@ for (const [title, fail, status, error] of broken) {
     const lines: string[] = []
     const { pino } = await import('pino')
     const hit = await startFixture({
-      broker: { ledger: { spend: async () => fail(), honoursFrom: () => 0 } },
+      broker: { ledger: { spend: async () => fail() } },
       parts: { log: pino({}, { write: (line: string) => void lines.push(line) }) },
     })
     const form = await exchangeForm(hit)

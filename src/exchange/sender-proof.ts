@@ -1,0 +1,43 @@
+import type { Ledger } from '../ledger/ledger.ts'
+import { refuse } from '../refusal.ts'
+import { PROOF_MAX_AHEAD_SECONDS, type VerifiedProof, verifyProof } from '../token/dpop.ts'
+import type { Broker } from './broker.ts'
+
+/**
+ * Which key will hold the token: the DPoP proof of a request to the token endpoint (RFC 9449 §5).
+ *
+ * @throws {Refusal} binding_missing, proof_invalid, nonce_required
+ */
+export function verifySenderProof(
+  request: {
+    readonly proofHeaders: readonly string[]
+    readonly method: string
+    readonly now: number
+  },
+  broker: Pick<Broker, 'tokenEndpoint' | 'nonces'>,
+): VerifiedProof | Promise<VerifiedProof> {
+  return verifyProof(request.proofHeaders, {
+    method: request.method,
+    url: broker.tokenEndpoint,
+    now: request.now,
+    nonces: broker.nonces,
+  })
+}
+
+/**
+ * Spends the proof, so that of any number of uses one succeeds.
+ *
+ * The store is told when the proof can have been made at the earliest, a sender's clock may be ahead
+ * of ours, so that it refuses what it may have seen spent and then forgotten.
+ *
+ * @throws {Refusal} proof_replayed, token_before_epoch, ledger_unavailable
+ */
+export async function spendSenderProof(
+  proof: VerifiedProof,
+  ledger: Pick<Ledger, 'spend'>,
+): Promise<void> {
+  const earliest = proof.issuedAt - PROOF_MAX_AHEAD_SECONDS
+  if (!(await ledger.spend(`p:${proof.id}`, proof.expiresAt, earliest))) {
+    refuse({ code: 'proof_replayed' })
+  }
+}
