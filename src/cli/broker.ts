@@ -3,6 +3,7 @@
  * knows every part. Parts are opened in the order in which they need each other and closed in the
  * opposite order, also when a later one fails to open.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Logger, pino } from 'pino'
 import { openAuditLog } from '../audit/file.ts'
 import type { Catalogue } from '../catalogue/catalogue.ts'
@@ -18,6 +19,7 @@ import { RevocationPublisher, type RevocationRequest } from '../revocation/publi
 import { Revocations } from '../revocation/revocations.ts'
 import { parseTarget, type Revocation } from '../revocation/target.ts'
 import { createServer } from '../server/server.ts'
+import { PROOF_MAX_AHEAD_SECONDS } from '../token/dpop.ts'
 import { CliError } from './answer.ts'
 import { messageOf, openParts, type Parts, reloadParts } from './broker-parts.ts'
 import { controlPath, openControl } from './control.ts'
@@ -41,6 +43,8 @@ export interface RunningBroker {
   close(): Promise<void>
 }
 
+/** Longer only if a clock is wrong; then proofs are refused, which says so better than no start. */
+const MAX_WAIT_SECONDS = 15
 /** A store that answers, but whose feed does not come round in this time, is not well. */
 const FIRST_BEAT_MS = 15_000
 
@@ -66,6 +70,7 @@ export async function startBroker(
     const ledger = await configured(async () => openLedger(config))
     stack.defer(() => ledger.close())
     await available(() => ledger.open())
+    await proofsCount(ledger, log)
     const transport = ledger.feed
     if (transport === undefined) throw new Error('the store of a broker carries the revocations')
     const feed = { transport, keys: parts.keys, log }
@@ -218,6 +223,22 @@ async function within<T>(ms: number, promise: Promise<T>, why: () => string): Pr
   } finally {
     clearTimeout(timer)
   }
+}
+
+/**
+ * A store that has only just begun, or has lost something, refuses every proof that may have been
+ * made before: those of the next seconds, as a sender's clock may be ahead. “Ready” means that the
+ * proof of an honest agent counts, so a broker waits for that; once in the life of an SQLite file.
+ */
+async function proofsCount(ledger: Ledger, log: Logger): Promise<void> {
+  const countsFrom =
+    (await available(async () => ledger.honoursFrom('p:'))) + PROOF_MAX_AHEAD_SECONDS
+  const waitSeconds = countsFrom - now()
+  if (waitSeconds <= 0) return
+  log.info(
+    `the store is new; ready in ${Math.ceil(waitSeconds)} s, when no earlier proof can count`,
+  )
+  await sleep(Math.min(waitSeconds, MAX_WAIT_SECONDS) * 1000)
 }
 
 /** Stores and ports: what fails here may work later, with the same configuration. */

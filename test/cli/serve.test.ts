@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
+import { describe, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { skipWithoutRedis, startRedis } from '../support/redis.ts'
 import { askForToken, makeSite, type Site } from './site.ts'
@@ -29,152 +29,155 @@ async function serving(t: TestContext, changes: Record<string, unknown> = {}): P
 }
 
 async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  for (let look = 0; look < 400; look += 1) {
+  for (let look = 0; look < 800; look += 1) {
     if (await condition()) return
     await sleep(25)
   }
   assert.fail('it did not happen')
 }
 
-test('a broker starts, answers, and says so in one object', async (t) => {
-  const broker = await serving(t)
-  const { ok, issuer, publicUrl, store, controlPath } = JSON.parse(broker.output().stdout)
-  assert.deepEqual({ ok, issuer, store }, { ok: true, issuer: broker.issuer, store: 'sqlite' })
-  assert.equal(publicUrl, broker.issuer)
-  assert.equal(existsSync(join(broker.cwd, controlPath)), true)
+// Each starts on a new store and waits for it, so they wait together.
+describe('a running broker', { concurrency: 6 }, () => {
+  test('a broker starts, answers, and says so in one object', async (t) => {
+    const broker = await serving(t)
+    const { ok, issuer, publicUrl, store, controlPath } = JSON.parse(broker.output().stdout)
+    assert.deepEqual({ ok, issuer, store }, { ok: true, issuer: broker.issuer, store: 'sqlite' })
+    assert.equal(publicUrl, broker.issuer)
+    assert.equal(existsSync(join(broker.cwd, controlPath)), true)
 
-  const { status, body } = await askForToken(broker)
-  assert.equal(status, 200, JSON.stringify(body))
-  const inspected = await writ(['token', 'inspect', '--json'], {
-    cwd: broker.cwd,
-    input: String(body.access_token),
+    const { status, body } = await askForToken(broker)
+    assert.equal(status, 200, JSON.stringify(body))
+    const inspected = await writ(['token', 'inspect', '--json'], {
+      cwd: broker.cwd,
+      input: String(body.access_token),
+    })
+    assert.equal(inspected.json().kind, 'action')
+    const claims = inspected.json().claims as { exp: number; iat: number; client_id: string }
+    assert.equal(claims.client_id, 'spiffe://corp.test/agents/bot')
+    assert.equal(claims.exp - claims.iat, 30)
+    assert.ok(!broker.output().stderr.includes(String(body.access_token)))
   })
-  assert.equal(inspected.json().kind, 'action')
-  const claims = inspected.json().claims as { exp: number; iat: number; client_id: string }
-  assert.equal(claims.client_id, 'spiffe://corp.test/agents/bot')
-  assert.equal(claims.exp - claims.iat, 30)
-  assert.ok(!broker.output().stderr.includes(String(body.access_token)))
-})
 
-test('writ revoke stops an agent at the running broker, and leaves a record', async (t) => {
-  const broker = await serving(t)
-  assert.equal((await askForToken(broker)).status, 200)
-  const target = 'agent:spiffe://corp.test/agents/*'
-  const revoked = await writ(['revoke', target, '--config', 'writ.yaml', '--json'], broker)
-  assert.equal(revoked.code, 0, revoked.stdout)
-  assert.equal(revoked.json().through, 'broker')
-  await until(async () => (await askForToken(broker)).status !== 200)
-  const logs = await readdir(join(broker.cwd, 'audit'))
-  const log = logs.find((name) => name.endsWith('.jsonl')) ?? ''
-  const records = await readFile(join(broker.cwd, 'audit', log), 'utf8')
-  assert.match(records, /"door":"cli".*"reason":"revoked"/)
-  assert.match(records, /"reason":"revoked","evidence":\{"target":"agent"\}/)
-})
+  test('writ revoke stops an agent at the running broker, and leaves a record', async (t) => {
+    const broker = await serving(t)
+    assert.equal((await askForToken(broker)).status, 200)
+    const target = 'agent:spiffe://corp.test/agents/*'
+    const revoked = await writ(['revoke', target, '--config', 'writ.yaml', '--json'], broker)
+    assert.equal(revoked.code, 0, revoked.stdout)
+    assert.equal(revoked.json().through, 'broker')
+    await until(async () => (await askForToken(broker)).status !== 200)
+    const logs = await readdir(join(broker.cwd, 'audit'))
+    const log = logs.find((name) => name.endsWith('.jsonl')) ?? ''
+    const records = await readFile(join(broker.cwd, 'audit', log), 'utf8')
+    assert.match(records, /"door":"cli".*"reason":"revoked"/)
+    assert.match(records, /"reason":"revoked","evidence":\{"target":"agent"\}/)
+  })
 
-for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-  test(`${signal}: what is in flight is finished, then exit code 0`, async (t) => {
-    const broker = await serving(t, { shutdown: { drain_seconds: 2 } })
-    // A request whose body is not complete yet is in flight.
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    test(`${signal}: what is in flight is finished, then exit code 0`, async (t) => {
+      const broker = await serving(t, { shutdown: { drain_seconds: 2 } })
+      // A request whose body is not complete yet is in flight.
+      const { hostname, port } = new URL(broker.issuer)
+      const socket = connect(Number(port), hostname)
+      let answer = ''
+      socket.setEncoding('utf8').on('data', (text) => {
+        answer += text
+      })
+      socket.on('error', () => {})
+      const head = ['POST /token HTTP/1.1', `Host: ${hostname}:${port}`, 'Content-Length: 2']
+      const type = 'Content-Type: application/x-www-form-urlencoded'
+      socket.write(`${[...head, type].join('\r\n')}\r\n\r\na`)
+      await sleep(200)
+      broker.child.kill(signal)
+      await until(() => broker.output().stderr.includes('no new requests'))
+      await sleep(100)
+      assert.equal(broker.child.exitCode, null)
+      socket.write('=')
+      assert.equal(await broker.exit, 0)
+      await until(() => answer.includes('HTTP/1.1 4'))
+      assert.equal(existsSync(join(broker.cwd, 'audit', 'control.sock')), false)
+      const stdout = broker.output().stdout.trim().split('\n')
+      assert.equal(stdout.length, 1)
+    })
+  }
+
+  test('a second signal ends at once', async (t) => {
+    const broker = await serving(t, { shutdown: { drain_seconds: 300 } })
     const { hostname, port } = new URL(broker.issuer)
     const socket = connect(Number(port), hostname)
-    let answer = ''
-    socket.setEncoding('utf8').on('data', (text) => {
-      answer += text
-    })
     socket.on('error', () => {})
-    const head = ['POST /token HTTP/1.1', `Host: ${hostname}:${port}`, 'Content-Length: 2']
     const type = 'Content-Type: application/x-www-form-urlencoded'
-    socket.write(`${[...head, type].join('\r\n')}\r\n\r\na`)
+    socket.write(
+      `POST /token HTTP/1.1\r\nHost: ${hostname}:${port}\r\nContent-Length: 9\r\n${type}\r\n\r\na`,
+    )
     await sleep(200)
-    broker.child.kill(signal)
+    broker.child.kill('SIGTERM')
     await until(() => broker.output().stderr.includes('no new requests'))
-    await sleep(100)
     assert.equal(broker.child.exitCode, null)
-    socket.write('=')
-    assert.equal(await broker.exit, 0)
-    await until(() => answer.includes('HTTP/1.1 4'))
-    assert.equal(existsSync(join(broker.cwd, 'audit', 'control.sock')), false)
-    const stdout = broker.output().stdout.trim().split('\n')
-    assert.equal(stdout.length, 1)
+    broker.child.kill('SIGTERM')
+    assert.equal(await broker.exit, 143)
+    socket.destroy()
   })
-}
 
-test('a second signal ends at once', async (t) => {
-  const broker = await serving(t, { shutdown: { drain_seconds: 300 } })
-  const { hostname, port } = new URL(broker.issuer)
-  const socket = connect(Number(port), hostname)
-  socket.on('error', () => {})
-  const type = 'Content-Type: application/x-www-form-urlencoded'
-  socket.write(
-    `POST /token HTTP/1.1\r\nHost: ${hostname}:${port}\r\nContent-Length: 9\r\n${type}\r\n\r\na`,
-  )
-  await sleep(200)
-  broker.child.kill('SIGTERM')
-  await until(() => broker.output().stderr.includes('no new requests'))
-  assert.equal(broker.child.exitCode, null)
-  broker.child.kill('SIGTERM')
-  assert.equal(await broker.exit, 143)
-  socket.destroy()
-})
-
-test('SIGHUP: new policies serve, bad ones leave the old ones serving and are told', async (t) => {
-  const broker = await serving(t)
-  const file = join(broker.cwd, 'policies', 'bank.cedar')
-  await writeFile(file, 'permit (principal, action == Bank::Action::"no_such_tool", resource);')
-  broker.child.kill('SIGHUP')
-  await until(() => broker.output().stderr.includes('no_such_tool'))
-  assert.equal((await askForToken(broker)).status, 200)
-  await writeFile(file, '@id("none") forbid (principal, action, resource);')
-  broker.child.kill('SIGHUP')
-  await until(async () => (await askForToken(broker)).status !== 200)
-})
-
-test('two brokers on one Redis: a revocation at one is in force at both', {
-  skip: skipWithoutRedis,
-}, async (t) => {
-  const redis = await startRedis()
-  t.after(() => redis.stop())
-  const first = await serving(t, { store: { redis: { url: redis.url } } })
-  const second = start(
-    ['serve', '--config', 'writ.yaml', '--listen', '127.0.0.1:0', '--json'],
-    first,
-  )
-  const output = collect(second)
-  t.after(() => second.kill('SIGKILL'))
-  await until(() => output().stdout.includes('\n'))
-  assert.match(output().stdout, /"ok":true/)
-  const { publicUrl: at, controlPath } = JSON.parse(output().stdout)
-  // They share an audit directory; the first one has the socket.
-  assert.equal(controlPath, null)
-  const both = [{}, { at }]
-  for (const options of both) assert.equal((await askForToken(first, options)).status, 200)
-  const revoked = await writ(['revoke', 'agent:spiffe://corp.test/agents/bot', '--json'], {
-    cwd: first.cwd,
-    env: { WRIT_CONFIG: 'writ.yaml' },
+  test('SIGHUP: new policies serve, bad ones leave the old ones serving and are told', async (t) => {
+    const broker = await serving(t)
+    const file = join(broker.cwd, 'policies', 'bank.cedar')
+    await writeFile(file, 'permit (principal, action == Bank::Action::"no_such_tool", resource);')
+    broker.child.kill('SIGHUP')
+    await until(() => broker.output().stderr.includes('no_such_tool'))
+    assert.equal((await askForToken(broker)).status, 200)
+    await writeFile(file, '@id("none") forbid (principal, action, resource);')
+    broker.child.kill('SIGHUP')
+    await until(async () => (await askForToken(broker)).status !== 200)
   })
-  assert.equal(revoked.json().through, 'broker', revoked.stdout)
-  for (const options of both) {
-    await until(async () => (await askForToken(first, options)).status !== 200)
-  }
-})
 
-test('two brokers on one port: the second says why it does not start', async (t) => {
-  const broker = await serving(t)
-  const other = join(broker.cwd, 'other.yaml')
-  const settings = JSON.parse(await readFile(broker.config, 'utf8'))
-  settings.store.sqlite.file = 'other.db'
-  await writeFile(other, JSON.stringify(settings))
-  const ended = await writ(['serve', '--config', 'other.yaml', '--json'], broker)
-  assert.equal(ended.code, 3)
-  assert.match(JSON.stringify(ended.json().error), /EADDRINUSE/)
-})
+  test('two brokers on one Redis: a revocation at one is in force at both', {
+    skip: skipWithoutRedis,
+  }, async (t) => {
+    const redis = await startRedis()
+    t.after(() => redis.stop())
+    const first = await serving(t, { store: { redis: { url: redis.url } } })
+    const second = start(
+      ['serve', '--config', 'writ.yaml', '--listen', '127.0.0.1:0', '--json'],
+      first,
+    )
+    const output = collect(second)
+    t.after(() => second.kill('SIGKILL'))
+    await until(() => output().stdout.includes('\n'))
+    assert.match(output().stdout, /"ok":true/)
+    const { publicUrl: at, controlPath } = JSON.parse(output().stdout)
+    // They share an audit directory; the first one has the socket.
+    assert.equal(controlPath, null)
+    const both = [{}, { at }]
+    for (const options of both) assert.equal((await askForToken(first, options)).status, 200)
+    const revoked = await writ(['revoke', 'agent:spiffe://corp.test/agents/bot', '--json'], {
+      cwd: first.cwd,
+      env: { WRIT_CONFIG: 'writ.yaml' },
+    })
+    assert.equal(revoked.json().through, 'broker', revoked.stdout)
+    for (const options of both) {
+      await until(async () => (await askForToken(first, options)).status !== 200)
+    }
+  })
 
-test('--check reads everything, beside a running broker, and starts nothing', async (t) => {
-  const broker = await serving(t)
-  const checked = await writ(['serve', '--check', '--config', 'writ.yaml', '--json'], broker)
-  assert.equal(checked.code, 0, checked.stdout)
-  assert.equal(checked.json().issuer, broker.issuer)
-  assert.ok(checked.json().policyVersion)
+  test('two brokers on one port: the second says why it does not start', async (t) => {
+    const broker = await serving(t)
+    const other = join(broker.cwd, 'other.yaml')
+    const settings = JSON.parse(await readFile(broker.config, 'utf8'))
+    settings.store.sqlite.file = 'other.db'
+    await writeFile(other, JSON.stringify(settings))
+    const ended = await writ(['serve', '--config', 'other.yaml', '--json'], broker)
+    assert.equal(ended.code, 3)
+    assert.match(JSON.stringify(ended.json().error), /EADDRINUSE/)
+  })
+
+  test('--check reads everything, beside a running broker, and starts nothing', async (t) => {
+    const broker = await serving(t)
+    const checked = await writ(['serve', '--check', '--config', 'writ.yaml', '--json'], broker)
+    assert.equal(checked.code, 0, checked.stdout)
+    assert.equal(checked.json().issuer, broker.issuer)
+    assert.ok(checked.json().policyVersion)
+  })
 })
 
 const BROKEN: readonly (readonly [string, (site: Site) => Promise<unknown>, RegExp])[] = [
