@@ -25,7 +25,7 @@ import {
   nodeGate,
 } from '../../src/verifier/index.ts'
 import { GATES, type Served } from '../matrix/servers.ts'
-import { callMessage, claimsFor, mint, options, request } from './rig.ts'
+import { callMessage, claimsFor, mint, options, RESOURCE, request } from './rig.ts'
 
 const MAX_BODY_BYTES = 8192
 
@@ -266,6 +266,31 @@ for (const [name, mount] of Object.entries(GATES)) {
     })
   })
 }
+
+test('fetch: a stream that breaks off is let go of, and its revocation ends no process', async () => {
+  const claims = claimsFor('session', { sid: 'breaks-off' })
+  let broken = false
+  const gated = fetchGate(verifier, () => {
+    const body = new ReadableStream({
+      pull(controller) {
+        if (broken) controller.error(new Error('terminated'))
+        else controller.enqueue(Buffer.from(': on\n\n'))
+        broken = true
+      },
+    })
+    return new Response(body, { headers: { 'content-type': 'text/event-stream' } })
+  })
+  const { method, headers } = request({ nonce, token: mint(claims), method: 'GET' })
+  const names = ['host', 'accept', 'authorization', 'dpop']
+  const fields = names.map((name): [string, string] => [name, headers(name)[0] ?? ''])
+  const response = await gated(new Request(RESOURCE, { method, headers: fields }))
+  assert.equal(response.status, 200)
+  await assert.rejects(response.text(), /terminated/)
+  const target = { kind: 'session', value: claims.sid } as const
+  await rig.publisher.revoke({ target, until: claims.exp, reason: 'test', by: 'test' })
+  // An exception in the watch would be nobody's to catch, and would fail this run.
+  await new Promise((resolve) => setTimeout(resolve, 600))
+})
 
 describe('a body parser that ran before the gate', () => {
   /** Each mounts something that reads the body in front of the gate, and reports what was thrown. */

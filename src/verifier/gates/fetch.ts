@@ -126,7 +126,11 @@ function endWith(
       else closing.addEventListener('abort', end, { once: true })
     },
     async pull(controller) {
-      const { done, value } = await reader.read()
+      const { done, value } = await reader.read().catch((error: unknown) => {
+        // Broken off, so there is nothing left to watch: closing it later would throw at nobody.
+        outcome.ended()
+        throw error
+      })
       if (closing.aborted) return
       if (!done) return controller.enqueue(value)
       outcome.ended()
