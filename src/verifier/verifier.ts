@@ -18,6 +18,8 @@ import { recordOf } from './trail.ts'
 export const DEFAULT_MAX_BODY_BYTES = 1024 * 1024 + 64 * 1024
 
 const DEFAULT_STALE_AFTER_MS = 1000
+/** A start that failed is not tried more often for requests, which anyone can send. */
+const START_AGAIN_AFTER_MS = 1000
 
 /** Answers one question: is there a good token for exactly this request? */
 export interface Verifier {
@@ -80,9 +82,11 @@ export function createVerifier(options: VerifierOptions): Verifier {
   }
 
   let starting: Promise<void> | undefined
+  let failedAtMs = Number.NEGATIVE_INFINITY
   function ready(): Promise<void> {
     starting ??= start().catch((error: unknown) => {
       starting = undefined
+      failedAtMs = performance.now()
       throw error
     })
     return starting
@@ -98,7 +102,9 @@ export function createVerifier(options: VerifierOptions): Verifier {
 
   async function check(request: GateRequest): Promise<Outcome> {
     // Nobody waits for this here: until it has finished, every answer is a refusal.
-    if (starting === undefined) ready().catch(() => {})
+    if (starting === undefined && performance.now() - failedAtMs >= START_AGAIN_AFTER_MS) {
+      ready().catch(() => {})
+    }
     const exam: Examination = { request, now: clock() }
     try {
       await examine(exam, parts)

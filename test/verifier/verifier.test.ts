@@ -241,6 +241,23 @@ test('ready says what is wrong, and can be tried again', async () => {
   assert.equal(await statusOf(verifier), 503)
 })
 
+test('requests do not start a verifier over and over that could not start', async () => {
+  const { options: made, publisher } = await options({ definitions: { file: '/nowhere/x.json' } })
+  let opened = 0
+  const ledger = { ...made.ledger, open: async () => void opened++ }
+  const verifier = createVerifier({ ...made, ledger })
+  closing.push(async () => {
+    await verifier.close()
+    await publisher.close()
+  })
+  await assert.rejects(verifier.ready(), /nowhere/)
+  for (let i = 0; i < 5; i++) {
+    assert.equal(await statusOf(verifier), 503)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  assert.equal(opened, 1)
+})
+
 test('a legacy session id is good only for whom it was handed to', async () => {
   const { verifier } = await verifierWith()
   const ask = (method: string, headers = {}, sid?: string) => {
