@@ -26,9 +26,27 @@ export type FeedContent =
   /** Signed by the broker, but of a kind that this version does not know. */
   | { kind: 'unknown'; until: number | undefined }
 
+/**
+ * Reads back what it made, because holders are stricter than writers: a revocation that is too long,
+ * or says what strict JSON cannot, would be refused by every one of them and stop nothing.
+ *
+ * @throws {TypeError} when no holder could read it
+ */
 export function signRevocation(revocation: Revocation, issuer: string, key: SigningKey): string {
   const { target, ...rest } = revocation
-  return sign({ iss: issuer, kind: 'revoke', ...rest, target: { ...target } }, key)
+  const text = sign({ iss: issuer, kind: 'revoke', ...rest, target: { ...target } }, key)
+  if (!isRevocation(text, issuer)) {
+    throw new TypeError('no holder could read this revocation: its texts or times are out of range')
+  }
+  return text
+}
+
+function isRevocation(text: string, issuer: string): boolean {
+  try {
+    return decodeFeedText(text, issuer).content.kind === 'revoke'
+  } catch {
+    return false
+  }
 }
 
 export function signBeat(beat: Beat, issuer: string, key: SigningKey): string {

@@ -432,6 +432,22 @@ describe('the publisher', () => {
     assert.equal(refused.length, 1)
   })
 
+  for (const [what, more] of Object.entries({
+    'an end in nanoseconds': { until: 1.8e18 },
+    'half a character': { reason: 'cut \ud83d' },
+    'a name without end': { by: 'm'.repeat(20_000) },
+    'a value that needs too many escapes': {
+      target: { kind: 'principal', value: '\u0001'.repeat(2048) } as const,
+    },
+  })) {
+    it(`does not acknowledge what no holder could read: ${what}`, async () => {
+      const transport = memoryFeed()
+      const publisher = new RevocationPublisher({ issuer, key: () => key, keys, transport })
+      const request = { target: { kind: 'jti', value: 'x' } as const, reason: '', by: '', ...more }
+      await assert.rejects(publisher.revoke(request), TypeError)
+    })
+  }
+
   for (const target of [
     { kind: 'task', value: 'x' },
     { kind: 'jti', value: '' },
