@@ -68,14 +68,14 @@ export function createDpopFetch(options: DpopFetchOptions = {}): Fetch {
 
   function learn(url: URL, answer: JsonObject | undefined): void {
     const { access_token: token, token_type: type } = answer ?? {}
-    if (typeof token !== 'string' || typeof type !== 'string') return
-    if (type.toLowerCase() === 'dpop') {
+    if (typeof token === 'string' && typeof type === 'string' && type.toLowerCase() === 'dpop') {
       bound.set(hashOf(token), true)
     } else if (options.allowBearer !== true) {
-      // RFC 9449 §5: a token that is not bound after all is not what was asked for.
+      // RFC 9449 §5: a token that is not bound after all is not what was asked for. Nor is an answer
+      // that only a more forgiving reader, as the SDK's, could take for a token.
       throw new WritError(
         'token_unbound',
-        `the authorization server at ${url.origin} issued a token that is not bound to a key; use allowBearer: true to accept it`,
+        `the authorization server at ${url.origin} issued no token that is bound to a key; use allowBearer: true to accept it`,
       )
     }
   }

@@ -100,6 +100,21 @@ test('an authorization server that does not bind is not trusted to have bound, u
   assert.equal(requests.at(-1)?.headers.dpop, undefined)
 })
 
+for (const answer of [
+  '{"access_token":"t","token_type":"Bearer","x":1,"x":2}',
+  '{"access_token":"t","token_type":"Bearer","expires_in":1e400}',
+  '{"access_token":"t"}',
+]) {
+  test(`a token that only a forgiving reader finds in an answer is not bound: ${answer}`, async () => {
+    const send = async () => new Response(answer)
+    const init = { method: 'POST', body: form() }
+    const fetch = createDpopFetch({ fetch: send })
+    await assert.rejects(fetch('https://as.example/token', init), { code: 'token_unbound' })
+    const lenient = createDpopFetch({ fetch: send, allowBearer: true })
+    assert.equal(await (await lenient('https://as.example/token', init)).text(), answer)
+  })
+}
+
 test('a token of an earlier run is recognised by the key that it names', async () => {
   const key = generateSenderKey()
   const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
