@@ -156,7 +156,6 @@ async function startProxy(port: number) {
     },
     close() {
       this.cut()
-      proxy.close()
     },
   }
 }
@@ -168,6 +167,7 @@ describe('an answer that got lost', { skip }, () => {
     const helper = await startBroker({ url: server.url })
     for (const role of ['broker', 'verifier'] as const) {
       const proxy = await startProxy(server.port)
+      t.after(() => proxy.close())
       const ledger = redisLedger({
         url: proxy.url,
         role,
@@ -188,7 +188,6 @@ describe('an answer that got lost', { skip }, () => {
         assert.equal(await ledger.spend(id, now() + 60), false, "another's mark")
       }
       await ledger.close()
-      proxy.close()
     }
     await helper.close()
   })
@@ -200,6 +199,7 @@ describe('a verifier cut off from the feed', { skip }, () => {
     t.after(() => server.stop())
     const broker = await startBroker({ url: server.url })
     const proxy = await startProxy(server.port)
+    t.after(() => proxy.close())
     const verifier = await startVerifier({ url: proxy.url }, broker.key)
     await untilSpending(verifier.ledger)
     for (const [round, trouble] of (['freeze', 'cut', 'entry lost'] as const).entries()) {
