@@ -1,0 +1,162 @@
+/** What the declarations promise is what strict users, both SDKs and four frameworks can compile. */
+import assert from 'node:assert/strict'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { type Installed, installPackage, tsc } from './packed.ts'
+
+let installed: Installed
+before(async () => {
+  installed = await installPackage()
+})
+after(() => installed?.remove())
+
+const OPTIONS = {
+  target: 'es2024',
+  module: 'nodenext',
+  types: ['node'],
+  strict: true,
+  exactOptionalPropertyTypes: true,
+  noUncheckedIndexedAccess: true,
+  noPropertyAccessFromIndexSignature: true,
+  verbatimModuleSyntax: true,
+  skipLibCheck: false,
+  noEmit: true,
+}
+
+/** What `tsc` says of one file in a project that has the package. */
+async function compile(name: string, source: string, options: object = {}): Promise<string[]> {
+  const folder = join(installed.project, name)
+  await mkdir(folder, { recursive: true })
+  await writeFile(join(folder, 'package.json'), '{ "type": "module" }')
+  await writeFile(join(folder, 'main.ts'), source)
+  const compilerOptions = { ...OPTIONS, ...options }
+  await writeFile(
+    join(folder, 'tsconfig.json'),
+    JSON.stringify({ compilerOptions, files: ['main.ts'] }),
+  )
+  try {
+    await tsc(['-p', folder, '--pretty', 'false'], folder)
+    return []
+  } catch (error) {
+    const { stdout } = error as { stdout?: string }
+    if (stdout === undefined) throw error
+    return stdout.split('\n').filter((line) => line !== '')
+  }
+}
+
+/** A gate is mounted in an app of its own, as docs/verifying.md says. */
+const GATES: Record<string, string> = {
+  express: `
+    import express from 'express'
+    import { expressGate } from 'mcp-writ/verifier'
+    const app = express()
+    app.use(expressGate(verifier))
+    app.post('/mcp', expressGate(verifier), (req, res) => { res.json(req.body) })
+    export default app`,
+  hono: `
+    import { Hono } from 'hono'
+    import { type AuthInfo, honoGate } from 'mcp-writ/verifier'
+    const app = new Hono<{ Variables: { auth: AuthInfo; parsedBody: unknown } }>()
+    app.use(honoGate(verifier))
+    app.use('/mcp', honoGate(verifier))
+    app.post('/mcp', (c) => c.json({ caller: c.get('auth').clientId }))
+    export const bare = new Hono().use(honoGate(verifier))
+    export default app`,
+  fastify: `
+    import Fastify from 'fastify'
+    import { fastifyGate } from 'mcp-writ/verifier'
+    const app = Fastify()
+    app.register(async (scope) => {
+      scope.register(fastifyGate(verifier))
+      scope.post('/mcp', async (request) => request.body)
+    })
+    app.register(fastifyGate(verifier))
+    export default app`,
+  koa: `
+    import Koa from 'koa'
+    import { koaGate } from 'mcp-writ/verifier'
+    const app = new Koa()
+    app.use(koaGate(verifier))
+    export default app`,
+  node: `
+    import { createServer } from 'node:http'
+    import { nodeGate } from 'mcp-writ/verifier'
+    const gate = nodeGate(verifier)
+    createServer(async (req, res) => { if (await gate(req, res)) res.end() })`,
+  fetch: `
+    import { createMcpHandler, McpServer } from '@modelcontextprotocol/server'
+    import { fetchGate } from 'mcp-writ/verifier'
+    const handler = createMcpHandler(() => new McpServer({ name: 'x', version: '1' }))
+    export default { fetch: fetchGate(verifier, handler.fetch) }`,
+}
+
+const VERIFIER = `
+    import { createVerifier, memoryLedger } from 'mcp-writ/verifier'
+    const verifier = createVerifier({
+      issuer: 'https://broker.example',
+      resource: 'https://mcp.example/mcp',
+      ledger: memoryLedger(),
+      definitions: 'unchecked',
+      audit: (record) => { console.log(record.reason) },
+    })`
+
+const TRANSPORTS: Record<string, string> = {
+  'SDK v1': '@modelcontextprotocol/sdk/client/streamableHttp.js',
+  'SDK v2': '@modelcontextprotocol/client',
+}
+
+const ENTRIES: Record<string, string> = {
+  verifier: VERIFIER,
+  agent: `
+    import { createAgent, createDpopFetch, generateSenderKey, WritError } from 'mcp-writ/agent'
+    const agent = createAgent({ broker: 'https://broker.example', identity: () => 'x', key: generateSenderKey() })
+    type Send = (url: string | URL, init?: RequestInit) => Promise<Response>
+    export const sends: Send[] = [agent.fetch, createDpopFetch()]
+    export const code = (error: unknown) => (error instanceof WritError ? error.code : undefined)`,
+  'ledger/sqlite': `
+    import { sqliteLedger } from 'mcp-writ/ledger/sqlite'
+    import type { Ledger } from 'mcp-writ/verifier'
+    export const ledger: Ledger = sqliteLedger({ file: 'spent.db' })`,
+  'ledger/redis': `
+    import { redisLedger } from 'mcp-writ/ledger/redis'
+    import type { Ledger } from 'mcp-writ/verifier'
+    export const ledger: Ledger = redisLedger({ url: 'redis://x', role: 'verifier', resource: 'https://mcp.example/mcp' })`,
+}
+
+for (const [entry, source] of Object.entries(ENTRIES)) {
+  test(`the declarations of ./${entry} and of all they name hold for the strictest of users`, async () => {
+    assert.deepEqual(await compile(entry.replace('/', '-'), source), [])
+  })
+}
+
+test('a wrong use does not compile, so these tests would see one', async () => {
+  const wrong = `${ENTRIES.agent}\n createAgent({ broker: 1, identity: () => 'x' })`
+  assert.match(String(await compile('wrong', wrong)), /TS2322/)
+})
+
+for (const [gate, source] of Object.entries(GATES)) {
+  test(`the ${gate} gate fits a real app`, async () => {
+    assert.deepEqual(ours(await compile(`gate-${gate}`, VERIFIER + source)), [])
+  })
+}
+
+for (const [sdk, from] of Object.entries(TRANSPORTS)) {
+  test(`a transport of ${sdk} takes the agent’s fetch, and the DPoP layer`, async () => {
+    const source = `
+      import { StreamableHTTPClientTransport } from '${from}'
+      import { createAgent, createDpopFetch } from 'mcp-writ/agent'
+      const agent = createAgent({ broker: 'https://broker.example', identity: async () => 'x' })
+      const url = new URL('https://mcp.example/mcp')
+      export const transports = [
+        new StreamableHTTPClientTransport(url, { fetch: agent.fetch }),
+        new StreamableHTTPClientTransport(url, { fetch: createDpopFetch() }),
+      ]`
+    assert.deepEqual(ours(await compile(`transport-${sdk.at(-1)}`, source)), [])
+  })
+}
+
+/** Declarations of other packages may be wrong by themselves, which is not for us to mend. */
+function ours(lines: readonly string[]): string[] {
+  return lines.filter((line) => !/node_modules\/(?!mcp-writ\/)/.test(line.split('(')[0] ?? ''))
+}
