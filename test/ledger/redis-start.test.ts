@@ -156,6 +156,7 @@ async function startProxy(port: number) {
     },
     close() {
       this.cut()
+      proxy.close()
     },
   }
 }
@@ -220,6 +221,5 @@ describe('a verifier cut off from the feed', { skip }, () => {
     }
     await verifier.close()
     await broker.close()
-    proxy.close()
   })
 })
