@@ -40,3 +40,21 @@ export interface AuditRecord {
 export interface AuditSink {
   record(record: AuditRecord): Promise<void>
 }
+
+/** Anybody can cause a refusal, and so decides how long the records of refusals are. */
+const MAX_TEXT = 512
+
+/** A text of a caller's choosing, no longer than a record should be. */
+export function cut(text: string): string {
+  return text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text
+}
+
+/** A reason as a record tells it. */
+export function told(reason: { readonly code: string }): Pick<AuditRecord, 'reason' | 'evidence'> {
+  const { code, ...evidence } = reason
+  const short = Object.entries(evidence).map(([name, value]: [string, unknown]) => [
+    name,
+    typeof value === 'string' ? cut(value) : value,
+  ])
+  return { reason: code, evidence: Object.fromEntries(short) }
+}

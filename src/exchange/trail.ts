@@ -1,6 +1,6 @@
 import type { Action } from '../action/action.ts'
 import { hashArguments, hashInput } from '../action/hash.ts'
-import type { AuditRecord } from '../audit/record.ts'
+import { type AuditRecord, cut, told } from '../audit/record.ts'
 import type { Workload } from '../identity/workload.ts'
 import type { Decision } from '../policy/engine.ts'
 import type { Reason } from '../refusal.ts'
@@ -31,7 +31,7 @@ function base(trail: Trail, recordArguments: boolean): Omit<AuditRecord, 'outcom
     principal: trail.principal,
     session: trail.session,
     task: action?.task,
-    server: trail.request.resource,
+    server: cut(trail.request.resource),
     method: action?.method,
     name: action?.identifier,
     argumentsHash: action?.arguments === undefined ? undefined : hashArguments(action.arguments),
@@ -60,8 +60,7 @@ export function issuedRecord(
 }
 
 export function refusedRecord(trail: Trail, reason: Reason, recordArguments: boolean): AuditRecord {
-  const { code, ...evidence } = reason
-  return { ...base(trail, recordArguments), outcome: 'refused', reason: code, evidence }
+  return { ...base(trail, recordArguments), outcome: 'refused', ...told(reason) }
 }
 
 /** Something worth knowing that is neither a token nor a refusal. */

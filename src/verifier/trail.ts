@@ -1,9 +1,6 @@
-import type { AuditRecord } from '../audit/record.ts'
+import { type AuditRecord, cut, told } from '../audit/record.ts'
 import type { Reason } from '../refusal.ts'
 import { actors, type Examination } from './check.ts'
-
-/** Longest text of a caller's choosing that goes into a record. */
-const MAX_TEXT = 512
 
 /** The audit record of one request: what was established about it and nothing that was not. */
 export function recordOf(
@@ -17,7 +14,7 @@ export function recordOf(
     time: new Date(exam.now * 1000).toISOString(),
     door: 'verifier',
     outcome: reason === undefined ? 'allowed' : 'refused',
-    ...(reason === undefined ? {} : evidenceOf(reason)),
+    ...(reason === undefined ? {} : told(reason)),
     ...defined({
       workload: claims?.client_id,
       principal: claims?.sub,
@@ -25,7 +22,7 @@ export function recordOf(
       session: claims?.sid,
       task: claims?.txn,
       server: resource,
-      method: cut(demand?.method),
+      method: demand?.method,
       name: demand?.token === 'action' ? cut(demand.identifier) : undefined,
       argumentsHash: granted?.arguments_hash,
       definitionHash: granted?.definition_hash,
@@ -35,19 +32,6 @@ export function recordOf(
       address: exam.request.address,
     }),
   }
-}
-
-function evidenceOf(reason: Reason | { readonly code: string }) {
-  const { code, ...evidence } = reason
-  const short = Object.entries(evidence).map(([name, value]) => [
-    name,
-    typeof value === 'string' ? cut(value) : value,
-  ])
-  return { reason: code, evidence: Object.fromEntries(short) as Record<string, unknown> }
-}
-
-function cut(text: string | undefined): string | undefined {
-  return text !== undefined && text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text
 }
 
 function defined<T extends object>(members: T): Partial<T> {

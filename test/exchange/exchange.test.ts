@@ -289,3 +289,17 @@ test('argument values are recorded only where that is configured', async () => {
     assert.match(records[0]?.argumentsHash ?? '', /^[\w-]{43}$/)
   }
 })
+
+test('a stranger does not decide how much is written into the audit', async () => {
+  const resource = '\u0001'.repeat(100_000)
+  for (const [code, change] of Object.entries({
+    binding_missing: { proofHeaders: [] },
+    server_unknown: { details: undefined },
+  })) {
+    const { records, broker } = watched()
+    await assert.rejects(exchange(await asked({ resource, ...change }), broker), refusal(code))
+    const [record] = records
+    assert.equal(record?.reason, code)
+    assert.ok(JSON.stringify(record).length < 10_000)
+  }
+})
