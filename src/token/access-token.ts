@@ -129,6 +129,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
     if (!(lifetimeSeconds > 0 && lifetimeSeconds <= maxLifetimeSeconds)) refuseToken('lifetime')
     checkTime(token, now)
     if (token.kind === 'session' && text.length <= MAX_REMEMBERED_CHARACTERS) {
+      freeze(token.claims)
       sessions.set(segments.signature, { text, token, header, key })
     }
     return token
@@ -153,6 +154,13 @@ function readHeader(segment: string): Header {
   if (!ACCESS_TOKEN_ALGORITHMS.some((name) => name === alg)) refuseToken('algorithm')
   if (typeof kid !== 'string' || Object.keys(header).length !== 3) refuseToken('form')
   return { kid, alg: alg as string }
+}
+
+/** A handler is given the very claims that are believed again next time, and must not change them. */
+function freeze(value: unknown): void {
+  if (typeof value !== 'object' || value === null) return
+  Object.values(value).forEach(freeze)
+  Object.freeze(value)
 }
 
 function refusing<T>(read: () => T): T {

@@ -245,6 +245,14 @@ test('a session token is verified once and remembered, until it expires', async 
   assert.deepEqual(await reasonFor(text, NOW + 65, by), { code: 'token_expired' })
 })
 
+test('what is done to the claims of a remembered token is not believed next time', async () => {
+  const by = createTokenVerifier(options)
+  const { claims } = await by.verify(mintToken(SESSION, key), NOW)
+  for (const part of [claims, claims.act ?? assert.fail(), claims.cnf]) {
+    assert.throws(() => Object.assign(part, { sub: 'user:2', exp: NOW + 9000 }), TypeError)
+  }
+})
+
 test('a session token too long to be remembered is accepted all the same', () => {
   const text = mintToken({ ...SESSION, act: { sub: 'a'.repeat(2000) } }, key)
   assert.notEqual(verifier.verify(text, NOW), verifier.verify(text, NOW))
