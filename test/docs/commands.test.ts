@@ -1,6 +1,7 @@
 /** Every command that a page shows exists, with the options and arguments it is shown with. */
 import assert from 'node:assert/strict'
-import { glob, readFile } from 'node:fs/promises'
+import { globSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { Command } from 'commander'
@@ -63,7 +64,7 @@ function check(line: string, whole: boolean): void {
 
 const pages = await readPages()
 const configs = await Promise.all(
-  (await Array.fromAsync(glob('config/**/*.{yaml,cedar}', { cwd: ROOT }))).map(async (path) => ({
+  globSync('config/**/*.{yaml,cedar}', { cwd: ROOT }).map(async (path) => ({
     path,
     text: await readFile(join(ROOT, path), 'utf8'),
   })),

@@ -1,6 +1,7 @@
 /** Every file in config/ loads as it is. */
 import assert from 'node:assert/strict'
-import { access, glob, readFile } from 'node:fs/promises'
+import { globSync } from 'node:fs'
+import { access, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { loadCatalogue } from '../../src/catalogue/catalogue.ts'
@@ -8,7 +9,7 @@ import { loadConfig } from '../../src/config/config.ts'
 import { openPolicies } from '../../src/policy/engine.ts'
 import { ROOT } from './pages.ts'
 
-const found = await Array.fromAsync(glob('config/**/*.*', { cwd: ROOT }))
+const found = globSync('config/**/*.*', { cwd: ROOT })
 const files = found.sort().map((path) => join(ROOT, path))
 const ofKind = (extension: string) => files.filter((file) => file.endsWith(extension))
 

@@ -1,5 +1,6 @@
 /** The project's own pages: every Markdown file of the repository. */
-import { glob, readFile } from 'node:fs/promises'
+import { globSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -14,7 +15,7 @@ export interface Page {
 const NOT_OURS = ['**/node_modules/**', '**/dist/**', '**/var/**', '.git/**']
 
 export async function readPages(): Promise<Page[]> {
-  const paths = await Array.fromAsync(glob('**/*.md', { cwd: ROOT, exclude: NOT_OURS }))
+  const paths = globSync('**/*.md', { cwd: ROOT, exclude: NOT_OURS })
   return Promise.all(
     paths.sort().map(async (path) => ({ path, text: await readFile(join(ROOT, path), 'utf8') })),
   )
