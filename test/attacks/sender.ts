@@ -59,6 +59,7 @@ export function sendRaw(port: number, bytes: string | Buffer): Promise<Answer> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1')
     const chunks: Buffer[] = []
+    socket.setTimeout(60_000, () => socket.destroy())
     socket.on('data', (chunk) => chunks.push(chunk))
     socket.on('error', () => undefined)
     socket.on('close', () => {
@@ -195,7 +196,10 @@ export async function obtain(
   for (let attempt = 0; ; attempt++) {
     const got = await ask(site, what, asked)
     if (got.status === 200) return got
-    if (got.status !== 503 || attempt === 100) throw new Error(`${got.status} ${got.text}`)
+    if (got.status !== 503 || attempt === 100) {
+      const why = JSON.stringify((await site.audited()).at(-1))
+      throw new Error(`no token: ${got.status} ${got.text} ${why}`)
+    }
     await new Promise((resolve) => setTimeout(resolve, 100))
   }
 }
