@@ -24,9 +24,7 @@ const run = spawn(
     '--test',
     '--test-concurrency=2',
     '--test-timeout=300000',
-    `--test-reporter=${process.env.CI ? 'spec' : 'dot'}`,
-    '--test-reporter-destination=stdout',
-    `--test-reporter=${new URL('./support/summary.ts', import.meta.url).href}`,
+    `--test-reporter=${new URL('./support/report.ts', import.meta.url).href}`,
     '--test-reporter-destination=stdout',
     ...files.sort(),
   ],
@@ -34,16 +32,22 @@ const run = spawn(
 )
 
 // Under CI a skipped suite is a failure: a suite that did not run has proved nothing.
-let skipped = 0
+let last = ''
 run.stdout.setEncoding('utf8')
 run.stdout.on('data', (text: string) => {
   process.stdout.write(text)
-  const count = /^writ: (\d+) skipped/m.exec(text)
-  if (count) skipped = Number(count[1])
+  last = (last + text).slice(-200)
 })
-run.on('exit', (code) => {
-  if (code === 0 && process.env.CI && skipped > 0) {
-    console.error(`writ: error: ${skipped} tests were skipped, and under CI a skip is a failure`)
+run.on('close', (code) => {
+  const counts = /^(\d+) passed, (\d+) failed, (\d+) skipped$/m.exec(last)
+  if (counts === null) {
+    process.stderr.write('writ: error: the test run ended without its counts\n')
+    process.exit(1)
+  }
+  if (code === 0 && process.env.CI && counts[3] !== '0') {
+    process.stderr.write(
+      `writ: error: under CI a skip is a failure, and ${counts[3]} were skipped\n`,
+    )
     process.exit(1)
   }
   process.exit(code ?? 1)
