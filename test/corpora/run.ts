@@ -12,7 +12,7 @@ if (argument === undefined || !existsSync(argument)) {
 const folder = resolve(argument)
 let failed = 0
 let ran = 0
-for (const [file, run] of Object.entries(CORPORA)) {
+for (const [file, run] of CORPORA) {
   if (!existsSync(join(folder, file))) {
     process.stdout.write(`${file}: not in the folder, skipped\n`)
     continue
@@ -29,7 +29,7 @@ for (const [file, run] of Object.entries(CORPORA)) {
 }
 if (ran === 0) {
   process.stderr.write(
-    `writ: error: none of ${Object.keys(CORPORA).join(', ')} is in ${argument}\n`,
+    `writ: error: none of ${CORPORA.map(([file]) => file).join(', ')} is in ${argument}\n`,
   )
   process.exit(2)
 }

@@ -7,6 +7,7 @@ import { promisify } from 'node:util'
 import { makePin } from '../../src/catalogue/pin.ts'
 import type { JsonObject } from '../../src/lib/json.ts'
 import { freePort } from '../attacks/program.ts'
+import { makeStore } from '../peers/real.ts'
 import type { Installed } from './packed.ts'
 
 const run = promisify(execFile)
@@ -68,6 +69,7 @@ export async function makeSite({ folder }: Installed, directory: string): Promis
       audit: { directory: 'audit' },
     }),
   )
+  await makeStore(join(directory, 'writ.db'))
   await writ('keys', 'new')
   const identity = ['--trust-domain', 'corp.test', '--path', '/agents/bot', '--directory', 'domain']
   const output = ['--bundle', 'bundle.json', '--output', 'svid.jwt', '--lifetime', '1h']
