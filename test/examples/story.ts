@@ -19,6 +19,9 @@ interface Captured {
 }
 
 say('Writ: one token, one caller, one MCP action, once.\n')
+say(
+  'Starting the broker and an MCP server. A store that is new waits some seconds before it is trusted …',
+)
 const demo = await startDemo(directory)
 const key = generateSenderKey()
 const taken = recorder(demo.resource)
