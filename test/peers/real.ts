@@ -35,8 +35,8 @@ export interface Real {
   readonly issuer: string
   readonly directory: string
   readonly running: RunningBroker
-  /** Of the one workload that policies speak of, or of another. */
-  svid(path?: string): Promise<string>
+  /** Of the one workload that policies speak of, or of another; issued at `now`, in seconds. */
+  svid(path?: string, now?: number): Promise<string>
   /** The audit log as it is on disk, in the order of writing. */
   audited(): Promise<JsonObject[]>
   /** Signs what the broker itself would never sign. */
@@ -95,13 +95,8 @@ export async function startReal(options: RealOptions): Promise<Real> {
     issuer,
     directory,
     running,
-    svid: (path = '/agents/bot') =>
-      domain.issueJwtSvid({
-        path,
-        audience: issuer,
-        lifetimeSeconds: 600,
-        now: Date.now() / 1000,
-      }),
+    svid: (path = '/agents/bot', now = Date.now() / 1000) =>
+      domain.issueJwtSvid({ path, audience: issuer, lifetimeSeconds: 600, now }),
     audited: () => readRecords(at('audit')),
     sign: (claims) => mintToken(claims, keys.current(Date.now() / 1000)),
     async stop() {
