@@ -12,6 +12,7 @@ export type Reason =
   | { code: 'grant_unsupported'; grant: string }
   | { code: 'client_rejected'; detail: string }
   | { code: 'origin_refused'; header: 'origin' | 'host' }
+  | { code: 'path_refused' }
   // the key that will hold, or holds, the token
   | { code: 'binding_missing' }
   | { code: 'proof_invalid'; check: ProofCheck }

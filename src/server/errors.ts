@@ -87,6 +87,7 @@ export function wireError(reason: Reason, asked: Asked): WireError {
       return { ...no(503, 'temporarily_unavailable', 'try again shortly'), retryAfterSeconds: 1 }
 
     // Only a verifier says these. Here they would be a bug, and are answered like one.
+    case 'path_refused':
     case 'batch_refused':
     case 'header_mismatch':
     case 'token_missing':

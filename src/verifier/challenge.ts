@@ -26,6 +26,7 @@ type DpopError = 'invalid_token' | 'invalid_dpop_proof' | 'use_dpop_nonce' | 'in
 export type Answer =
   | { kind: 'message'; status: 400 | 403 | 404 | 413; code: number; words: string }
   | { kind: 'token'; status: 401 | 403; error: DpopError | undefined; words: string }
+  | { kind: 'elsewhere'; status: 404; words: string }
   | { kind: 'unavailable'; status: 500 | 503; words: string }
 
 /** What surrounds a refusal on the wire. */
@@ -60,6 +61,9 @@ export function answerTo(reason: Reason): Answer {
         INVALID_REQUEST,
         `the ${reason.header} header is not one this server allows`,
       )
+    // Nothing here is for this request, so nothing is said about tokens either.
+    case 'path_refused':
+      return { kind: 'elsewhere', status: 404, words: 'there is nothing at this path' }
     case 'message_malformed':
       return message(400, INVALID_REQUEST, 'the body is not one well-formed JSON-RPC message')
     case 'batch_refused':
@@ -184,6 +188,11 @@ export function responseTo(answer: Answer, context: AnswerContext): Refused {
     case 'token':
       return refused(answer.status, [json, noStore, ...challenges(answer, context)], {
         error: answer.error ?? 'invalid_token',
+        error_description: answer.words,
+      })
+    case 'elsewhere':
+      return refused(answer.status, [json, noStore], {
+        error: 'invalid_request',
         error_description: answer.words,
       })
     case 'unavailable': {

@@ -57,7 +57,7 @@ export interface Examination {
 export type Step = (exam: Examination, parts: Parts) => void | Promise<void>
 
 export const STEPS: readonly Step[] = [
-  hostAndOrigin,
+  pathHostAndOrigin,
   httpForm,
   oneMessage,
   headersEqualBody,
@@ -85,7 +85,7 @@ export async function examine(
   }
 }
 
-function hostAndOrigin({ request }: Examination, { doors }: Parts): void {
+function pathHostAndOrigin({ request }: Examination, { doors }: Parts): void {
   checkDoors(request, doors)
 }
 

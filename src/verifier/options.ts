@@ -46,6 +46,11 @@ export interface VerifierOptions {
   readonly staleAfterMs?: number
   /** Seconds since the epoch. */
   readonly clock?: () => number
+  /**
+   * The paths at which requests arrive, instead of the resource's own: for a proxy in front that
+   * rewrites them, or a framework that hides from the gate what was sent. Any other is refused.
+   */
+  readonly paths?: readonly string[]
   /** Web pages that may call, as `https://app.example`, besides the resource's own origin. */
   readonly allowedOrigins?: readonly string[]
   /** `host[:port]` as clients send it, besides the resource's own. */

@@ -6,7 +6,7 @@ import type { AuthInfo } from './auth-info.ts'
 export interface GateRequest {
   /** The HTTP method as received. */
   readonly method: string
-  /** The path as the client sent it, without the query; only the metadata paths are looked at. */
+  /** The path as the client sent it, without the query, whatever routers have made of it since. */
   readonly path: string
   /** Every value of a header, one per line received; `[]` when there is none. */
   headers(name: string): readonly string[]

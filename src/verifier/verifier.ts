@@ -72,7 +72,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
     issuer,
     resource,
     maxBodyBytes: options.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES,
-    doors: doorsOf(resourceUrl, options.allowedHosts, options.allowedOrigins),
+    doors: doorsOf(resourceUrl, options),
     told,
     tokens: createTokenVerifier({ issuer, audience: resource, keys: keys.source }),
     certificates,

@@ -15,6 +15,7 @@ const samples: { readonly [Code in ReasonCode]: readonly Extract<Reason, { code:
     { code: 'origin_refused', header: 'host' },
     { code: 'origin_refused', header: 'origin' },
   ],
+  path_refused: [{ code: 'path_refused' }],
   binding_missing: [{ code: 'binding_missing' }],
   proof_invalid: [{ code: 'proof_invalid', check: 'signature' }],
   nonce_required: [{ code: 'nonce_required', why: 'absent' }],
@@ -76,6 +77,7 @@ function verifierCell(code: ReasonCode): string {
     const answer = answerTo(reason)
     if (answer.kind === 'message') return `${answer.status} ${answer.code}`
     if (answer.kind === 'token') return `${answer.status} ${answer.error ?? '(no error code)'}`
+    if (answer.kind === 'elsewhere') return '404 invalid_request'
     return answer.status === 503 ? '503 temporarily_unavailable' : '–'
   })
   return [...new Set(cells)].join(' or ')

@@ -56,6 +56,12 @@ const table: { reason: Reason; status: number; error: string | number; says: Reg
     error: -32600,
     says: /origin/,
   },
+  {
+    reason: { code: 'path_refused' },
+    status: 404,
+    error: 'invalid_request',
+    says: /nothing at this path/,
+  },
   { reason: { code: 'method_unknown', method: 'x' }, status: 404, error: -32601, says: /method/ },
   { reason: { code: 'session_mismatch' }, status: 404, error: -32001, says: /initialize/ },
   {

@@ -126,28 +126,51 @@ const big = JSON.stringify(callMessage({ text: 'x'.repeat(5000) }))
 const newer = modern(callMessage(args))
 const stranger = generateSenderKey()
 
+const elsewhere = [
+  '/',
+  '/admin/wipe',
+  '/mcp/',
+  '/mcp/admin',
+  '/MCP',
+  '//mcp',
+  '/%6dcp',
+  '/x/../mcp',
+]
+
 const cases: Case[] = [
+  ...elsewhere.map((path) => ({
+    title: `a request for ${path}`,
+    step: 'pathHostAndOrigin',
+    refused: 'path_refused',
+    sent: { path },
+  })),
+  {
+    title: 'a request for another path of another host, with a body that is no JSON',
+    step: 'pathHostAndOrigin',
+    refused: 'path_refused',
+    sent: { path: '/admin', headers: { host: 'evil.example' }, message: '{' },
+  },
   {
     title: 'a request for another host',
-    step: 'hostAndOrigin',
+    step: 'pathHostAndOrigin',
     refused: 'origin_refused host',
     sent: { headers: { host: 'evil.example' } },
   },
   {
     title: 'a request without a host',
-    step: 'hostAndOrigin',
+    step: 'pathHostAndOrigin',
     refused: 'origin_refused host',
     sent: { headers: { host: undefined } },
   },
   {
     title: 'a web page of another origin',
-    step: 'hostAndOrigin',
+    step: 'pathHostAndOrigin',
     refused: 'origin_refused origin',
     sent: { headers: { origin: 'https://evil.example' } },
   },
   {
     title: 'a web page without an origin of its own',
-    step: 'hostAndOrigin',
+    step: 'pathHostAndOrigin',
     refused: 'origin_refused origin',
     sent: { headers: { origin: 'null' } },
   },
@@ -599,7 +622,7 @@ test('the steps are in the order of the design', () => {
   assert.deepEqual(
     STEPS.map((step) => step.name),
     [
-      'hostAndOrigin',
+      'pathHostAndOrigin',
       'httpForm',
       'oneMessage',
       'headersEqualBody',

@@ -68,6 +68,7 @@ const hosts: [resource: string, host: string, allowed: boolean][] = [
 for (const [resource, host, allowed] of hosts) {
   test(`Host ${host} ${allowed ? 'is' : 'is not'} ${resource}`, () => {
     const request = {
+      path: '/mcp',
       headers: (name: string) => (name === 'host' ? [host] : []),
     } as Partial<GateRequest> as GateRequest
     const check = () => checkDoors(request, doorsOf(new URL(resource)))

@@ -103,7 +103,7 @@ async function listen(listener: (req: IncomingMessage, res: ServerResponse) => v
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve))
   const { port } = http.address() as AddressInfo
   const open = (sent: Parameters<typeof request>[0], body?: string | AsyncIterable<string>) => {
-    const { method, headers, body: own } = request({ nonce, ...sent })
+    const { method, path, headers, body: own } = request({ nonce, ...sent })
     const names = [
       'host',
       'origin',
@@ -117,7 +117,7 @@ async function listen(listener: (req: IncomingMessage, res: ServerResponse) => v
     const flat = names.flatMap((name) => headers(name).flatMap((value) => [name, value]))
     return new Promise<IncomingMessage>((resolve, reject) => {
       const outgoing = httpRequest(
-        { host: '127.0.0.1', port, path: '/mcp', method, headers: flat },
+        { host: '127.0.0.1', port, path, method, headers: flat },
         resolve,
       )
       outgoing.on('error', reject)
@@ -203,6 +203,21 @@ for (const [name, mount] of Object.entries(GATES)) {
       assert.equal((await server.send(own)).status, 200)
     })
 
+    test('no token opens another path of the same application', async () => {
+      seen.length = 0
+      const ping = { jsonrpc: '2.0', id: 1, method: 'ping' }
+      const paths = ['/admin/wipe', '/', '/mcp/wipe', '/MCP', '//mcp', '/%6Dcp', '/mcp/']
+      for (const path of paths) {
+        const sent = { token: mint(claimsFor('session')), message: ping, path }
+        const answer = await server.send(sent)
+        assert.equal(answer.status, 404, path)
+        assert.equal(answer.headers['www-authenticate'], undefined)
+        if (name !== 'fastify') assert.equal(JSON.parse(answer.body).error, 'invalid_request')
+      }
+      assert.deepEqual(seen, [])
+      assert.equal((await server.send({ ...right(), path: '/mcp?from=here' })).status, 200)
+    })
+
     test('a body over the limit is refused before it has all arrived', async () => {
       const answer = await server.send(right(), 'x'.repeat(MAX_BODY_BYTES + 1))
       assert.equal(answer.status, 413)
@@ -266,6 +281,70 @@ for (const [name, mount] of Object.entries(GATES)) {
     })
   })
 }
+
+describe('a gate that is mounted beneath a path', () => {
+  /** Each puts the gate where its framework hides the mount, with two routes behind it. */
+  const mounts: Record<string, () => Promise<(req: IncomingMessage, res: ServerResponse) => void>> =
+    {
+      async express() {
+        const app = express()
+        const router = express.Router()
+        router.use(expressGate(verifier))
+        router.use((_req, res) => res.end('ran'))
+        app.use(['/mcp', '/admin'], router)
+        return app
+      },
+      async koa() {
+        const app = new Koa()
+        const gate = koaGate(verifier)
+        app.use(async (ctx, next) => {
+          ctx.path = ctx.path.replace(/^\/(mcp|admin)/, '') || '/'
+          await gate(ctx, next)
+        })
+        app.use((ctx) => {
+          ctx.body = 'ran'
+        })
+        return app.callback()
+      },
+      async fastify() {
+        const app = Fastify()
+        for (const prefix of ['/mcp', '/admin']) {
+          await app.register(
+            async (scope) => {
+              scope.register(fastifyGate(verifier))
+              scope.post('/*', async () => 'ran')
+              scope.post('/', async () => 'ran')
+            },
+            { prefix },
+          )
+          // Both scopes would add the routes of the metadata.
+          if (prefix === '/mcp') Object.assign(app, { get: () => app })
+        }
+        await app.ready()
+        return (req, res) => app.routing(req, res)
+      },
+      async hono() {
+        const app = new Hono()
+        for (const prefix of ['/mcp', '/admin']) {
+          const routes = new Hono()
+          routes.use(honoGate(verifier))
+          routes.all('*', (c) => c.text('ran'))
+          app.route(prefix, routes)
+        }
+        return getRequestListener(app.fetch)
+      },
+    }
+  for (const [name, mount] of Object.entries(mounts)) {
+    test(`${name}: is asked about what the client sent`, async (t) => {
+      const server = await listen(await mount())
+      t.after(() => server.close())
+      assert.equal((await server.send(right())).status, 200)
+      for (const path of ['/admin', '/mcp/mcp', '/admin/mcp']) {
+        assert.equal((await server.send({ ...right(), path })).status, 404, path)
+      }
+    })
+  }
+})
 
 test('fetch: a stream that breaks off is let go of, and its revocation ends no process', async () => {
   const claims = claimsFor('session', { sid: 'breaks-off' })

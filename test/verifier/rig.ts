@@ -165,6 +165,7 @@ export interface Sent {
   readonly token: string
   readonly message?: Json | string | undefined
   readonly method?: string
+  readonly path?: string
   readonly key?: SenderKey
   readonly scheme?: string
   /** Replaces headers; an array is several of one name, `undefined` leaves it out. */
@@ -198,7 +199,7 @@ export function request(sent: Sent): GateRequest {
     typeof sent.message === 'string' ? sent.message : JSON.stringify(sent.message ?? callMessage())
   return {
     method,
-    path: '/mcp',
+    path: sent.path ?? '/mcp',
     headers: (name) => [headers[name] ?? []].flat(),
     body: method === 'POST' ? Buffer.from(text) : undefined,
     address: '192.0.2.7',

@@ -140,6 +140,37 @@ test('a file takes the records, one line each', async () => {
   assert.equal(JSON.parse(lines[0] ?? '').outcome, 'allowed')
 })
 
+test('behind a proxy that rewrites paths, exactly the paths that were named are served', async () => {
+  const { verifier, records } = await verifierWith({ paths: ['/', '/notes'] })
+  const at = (path: string) => request({ token: mint(claimsFor({})), message: callMessage(), path })
+  assert.equal(await statusOf(verifier, at('/')), 'allowed')
+  assert.equal(await statusOf(verifier, at('/notes')), 'allowed')
+  for (const path of ['/mcp', '/notes/', '/admin']) {
+    assert.equal(await statusOf(verifier, at(path)), 404, path)
+    assert.equal(records.at(-1)?.reason, 'path_refused')
+  }
+})
+
+test('paths that no request can have are a TypeError', async () => {
+  const { options: made, publisher } = await options()
+  await publisher.close()
+  for (const paths of [[], [''], ['mcp'], ['/mcp?x'], ['/mcp#x'], ['https://mcp.example/mcp']]) {
+    assert.throws(() => createVerifier({ ...made, paths }), /paths/, String(paths))
+  }
+})
+
+test('a resource without a path is served at the root alone', async () => {
+  const resource = 'https://mcp.example'
+  const { verifier } = await verifierWith({ resource })
+  const sent = (path: string) => {
+    const claims = claimsFor('session', { aud: resource })
+    const message = { jsonrpc: '2.0', id: 1, method: 'ping' }
+    return request({ token: mint(claims), message, path, proof: { url: `${resource}/` } })
+  }
+  assert.equal(await statusOf(verifier, sent('/')), 'allowed')
+  assert.equal(await statusOf(verifier, sent('/mcp')), 404)
+})
+
 test('a part that breaks refuses, and says nothing about itself', async () => {
   const { verifier, records, ledger } = await verifierWith()
   ledger.spend = () => Promise.reject(new Error('secret host unreachable'))

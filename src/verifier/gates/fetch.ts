@@ -37,10 +37,19 @@ export function admissionOf({ authInfo, message }: Allowed): Admission {
 }
 
 export function metadataResponse(verifier: Verifier, request: Request): Response | undefined {
-  const metadata = verifier.metadataFor(request.method, new URL(request.url).pathname)
+  const metadata = verifier.metadataFor(request.method, pathOf(request))
   return metadata === undefined
     ? undefined
     : new Response(JSON.stringify(metadata), { headers: METADATA_HEADERS })
+}
+
+/**
+ * Out of the text, because adapters for Node hand on what the client sent and `new URL` would make
+ * steps upwards and backslashes disappear from it.
+ */
+function pathOf(request: Request): string {
+  const [, path] = /^[^:]+:\/\/[^/?#\\]*([^?#]*)/.exec(request.url) ?? []
+  return path === undefined || path === '' ? '/' : path
 }
 
 /** @throws {TypeError} when something read the body before */
@@ -55,7 +64,7 @@ export async function checkFetch(
   if (body === 'broken off') return BROKEN_OFF
   const seen: GateRequest = {
     method: request.method,
-    path: url.pathname,
+    path: pathOf(request),
     headers(name) {
       // Fields of one name arrive joined by commas, which no single value we accept contains.
       const value = request.headers.get(name)

@@ -8,6 +8,8 @@ export interface KoaContext {
   readonly req: NodeRequest
   readonly res: ServerResponse
   readonly request: object
+  /** As the client sent it; `ctx.req.url` is rewritten where a router mounts. */
+  readonly originalUrl: string
   readonly state: Record<string, unknown>
   status: number
   body: unknown
@@ -30,14 +32,15 @@ export function koaGate(
   verifier: Verifier,
 ): (ctx: KoaContext, next: () => Promise<unknown>) => Promise<void> {
   return async (ctx, next) => {
-    const metadata = verifier.metadataFor(ctx.req.method ?? '', pathOf(ctx.req))
+    const path = pathOf(ctx)
+    const metadata = verifier.metadataFor(ctx.req.method ?? '', path)
     if (metadata !== undefined) {
       ctx.status = 200
       ctx.set(METADATA_HEADERS)
       ctx.body = metadata
       return
     }
-    const outcome = await checkNode(verifier, ctx.req, ctx.res)
+    const outcome = await checkNode(verifier, ctx.req, ctx.res, path)
     if (!outcome.allowed) {
       ctx.status = outcome.status
       ctx.set(headersOf(outcome))

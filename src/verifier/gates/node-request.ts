@@ -25,28 +25,30 @@ export async function checkNode(
   verifier: Verifier,
   req: NodeRequest,
   res: ServerResponse,
+  path = pathOf(req),
 ): Promise<Outcome> {
   const body = req.method === 'POST' ? await readBody(req, verifier.maxBodyBytes) : undefined
   if (body === 'broken off') return BROKEN_OFF
-  const outcome = await verifier.check(requestOf(verifier, req, body))
+  const outcome = await verifier.check(requestOf(verifier, req, path, body))
   if (outcome.allowed) admit(outcome, req, res)
   return outcome
 }
 
 /** Path of the request as the client sent it, whatever router it has come through. */
-export function pathOf(req: NodeRequest): string {
+export function pathOf(req: Pick<NodeRequest, 'url' | 'originalUrl'>): string {
   return (req.originalUrl ?? req.url ?? '/').split('?', 1)[0] ?? '/'
 }
 
 function requestOf(
   verifier: Verifier,
   req: NodeRequest,
+  path: string,
   body: Uint8Array | undefined,
 ): GateRequest {
   const distinct = req.headersDistinct
   return {
     method: req.method ?? '',
-    path: pathOf(req),
+    path,
     headers(name) {
       const values = distinct?.[name] ?? req.headers[name]
       if (values === undefined) {
