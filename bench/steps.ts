@@ -28,9 +28,9 @@ export async function measureSteps(): Promise<Record<string, number>> {
     step = next
     since = performance.now()
   }
-  const { running, svid, proofUrl } = await openSubject({ directory, port: 0 }, mark)
+  const { running, svids, proofUrl } = await openSubject({ directory, port: 0 }, mark)
   try {
-    const requests = makeTokenRequests(WARM_UP + EXCHANGES, { url: proofUrl, svid })
+    const requests = makeTokenRequests(WARM_UP + EXCHANGES, { url: proofUrl, svids })
     for (const [index, { body, proof }] of requests.entries()) {
       if (index === WARM_UP) times.clear()
       await one(running.broker, new URLSearchParams(body), proof)

@@ -3,5 +3,5 @@ import { answerCpu, type ServerOptions } from './child.ts'
 import { openSubject } from './subject.ts'
 
 const options = JSON.parse(process.argv[2] ?? '{}') as ServerOptions
-const { running, svid, proofUrl } = await openSubject(options)
-answerCpu(`${running.publicUrl}/token`, { svid, proofUrl })
+const { running, svids, proofUrl } = await openSubject(options)
+answerCpu(`${running.publicUrl}/token`, { svids: svids.join(' '), proofUrl })

@@ -9,15 +9,15 @@ import type { Broker } from '../src/exchange/broker.ts'
 import { createDevelopmentDomain } from '../src/identity/development.ts'
 import { newKeys } from '../src/mint/keys.ts'
 import type { ServerOptions } from './child.ts'
-import { RESOURCE, TOOL } from './load.ts'
+import { KEYS, RESOURCE, TOOL } from './load.ts'
 
 const AGENT = '/agents/a'
 const POLICIES = 10
 
 export interface Subject {
   readonly running: RunningBroker
-  /** Good for an hour. */
-  readonly svid: string
+  /** One for each key of the load, good for about an hour. */
+  readonly svids: readonly string[]
   /** What proofs must name. */
   readonly proofUrl: string
 }
@@ -58,13 +58,14 @@ audit: { directory: ${place('audit')} }
   const config = await loadConfig({ file: place('writ.yaml'), env: {} })
   const running = await startBroker(config, onStep === undefined ? {} : { onStep })
   if (options.bare) strip(running.broker)
-  const svid = await domain.issueJwtSvid({
-    path: AGENT,
-    audience: issuer,
-    lifetimeSeconds: 3600,
-    now: Date.now() / 1000,
-  })
-  return { running, svid, proofUrl: `${issuer}/token` }
+  const svids: string[] = []
+  for (let index = 0; index < KEYS; index += 1) {
+    // Each ends at another second: two of equal content would be one SVID.
+    const lifetimeSeconds = 3600 - index
+    const now = Date.now() / 1000
+    svids.push(await domain.issueJwtSvid({ path: AGENT, audience: issuer, lifetimeSeconds, now }))
+  }
+  return { running, svids, proofUrl: `${issuer}/token` }
 }
 
 /** Takes policy and audit out, to see what the rest costs. */

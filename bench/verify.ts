@@ -16,21 +16,30 @@ import type { SigningKey } from '../src/token/jws.ts'
 import { localKeySet } from '../src/token/key-set.ts'
 import { generateSenderKey, makeProof, type SenderKey } from '../src/token/proof.ts'
 import { createVerifier, type GateRequest, type Verifier } from '../src/verifier/index.ts'
-import { ARGUMENTS, IN_FLIGHT, KEYS, RESOURCE, TOOL } from './load.ts'
+import { ARGUMENTS, Busy, IN_FLIGHT, KEYS, RESOURCE, TOOL } from './load.ts'
 import { median, percentile, round } from './statistics.ts'
 
 const VERIFY_CHILD = 'verify-child'
 const ISSUER = 'http://127.0.0.1:4470'
-const ROUNDS = 9
+const ROUNDS = 15
 const CHECKS_A_ROUND = 2000
+/** Floor and subject take turns after so many. */
+const CHECKS_A_TURN = 250
 const WARM_UP_ROUNDS = 6
+/** On a machine so busy that the rounds do not fit, fewer are measured. */
+const MEASURE_AT_MOST_MS = 25_000
+const LEAST_ROUNDS = 5
+/** A store that is late is a refusal; its round is thrown away and made again. */
+const BUSY_ROUNDS = 10
 
 export interface VerifyFigures {
   readonly cpuUs: number
   readonly floorUs: number
+  /** The median of each round's ratio. */
   readonly cpuVsFloor: number
   readonly p50Ms: number
   readonly p99Ms: number
+  readonly rounds: number
 }
 
 const body = Buffer.from(
@@ -45,21 +54,95 @@ const body = Buffer.from(
 /** @param redisUrl without it the spend is in memory, which is what a single process uses */
 export async function measureVerify(redisUrl: string | undefined): Promise<VerifyFigures> {
   const signingKey = makeSigningKey()
+  const { verifier, close } = await openVerifier(signingKey, redisUrl)
+  const senders = Array.from({ length: KEYS }, () => generateSenderKey('ES256'))
+  const ours: number[] = []
+  const floors: number[] = []
+  const times: number[] = []
+  let until = Number.POSITIVE_INFINITY
+  let busy = 0
+  for (let index = 0; index < WARM_UP_ROUNDS + ROUNDS; index += 1) {
+    if (index === WARM_UP_ROUNDS) until = performance.now() + MEASURE_AT_MOST_MS
+    if (index >= WARM_UP_ROUNDS + LEAST_ROUNDS && performance.now() > until) break
+    const requests = makeRequests(signingKey, senders)
+    const raw = requests.map((request) => rawChecks(request, signingKey, senders))
+    // What making them left behind is cleared away now, on nobody's account.
+    globalThis.gc?.()
+    await breathe()
+    try {
+      const { floorUs, oursUs, took } = await measureRound(verifier, requests, raw)
+      if (index < WARM_UP_ROUNDS) continue
+      floors.push(floorUs / CHECKS_A_ROUND)
+      ours.push(oursUs / CHECKS_A_ROUND)
+      times.push(...took)
+    } catch (error) {
+      if (!(error instanceof Busy) || ++busy > BUSY_ROUNDS) throw error
+      index -= 1
+    }
+  }
+  await close()
+  const ratios = ours.map((value, index) => value / floors[index]!)
+  return {
+    cpuUs: round(median(ours), 1),
+    floorUs: round(median(floors), 1),
+    cpuVsFloor: round(median(ratios)),
+    p50Ms: round(percentile(times, 0.5)),
+    p99Ms: round(percentile(times, 0.99)),
+    rounds: ours.length,
+  }
+}
+
+/** Floor and subject in short turns on the same requests, so that both meet the same machine. */
+async function measureRound(
+  verifier: Verifier,
+  requests: readonly Prepared[],
+  raw: readonly (readonly (() => void)[])[],
+) {
+  let floorUs = 0
+  let oursUs = 0
+  const took: number[] = []
+  for (let from = 0; from < requests.length; from += CHECKS_A_TURN) {
+    const floorTurn = raw.slice(from, from + CHECKS_A_TURN)
+    const ourTurn = requests.slice(from, from + CHECKS_A_TURN)
+    const before = process.cpuUsage()
+    for (const [token, proof] of floorTurn) {
+      token!()
+      proof!()
+    }
+    floorUs += cpuSince(before)
+    const between = process.cpuUsage()
+    const times = await checkAll(verifier, ourTurn)
+    oursUs += cpuSince(between)
+    took.push(...times)
+  }
+  return { floorUs, oursUs, took }
+}
+
+function cpuSince(before: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(before)
+  return user + system
+}
+
+/** Lets timers and sockets have their turn: the floor keeps the process from hearing the feed. */
+function breathe(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 30))
+}
+
+async function openVerifier(signingKey: SigningKey, redisUrl: string | undefined) {
   const keys = localKeySet({ keys: [signingKey.publicJwk] }, ['ES256'])
-  const feed = memoryFeed()
+  // The broker's end of the store carries the feed; the verifier has rights of its own.
+  const store = redisUrl === undefined ? undefined : redisLedger({ url: redisUrl, role: 'broker' })
+  const feed = store?.feed ?? memoryFeed()
   const publisher = new RevocationPublisher({
     issuer: ISSUER,
     key: () => signingKey,
     keys,
     transport: feed,
   })
-  // The timers of the feed do not keep a process alive by themselves.
-  const alive = setInterval(() => {}, 1000)
-  await publisher.start()
   const ledger =
     redisUrl === undefined
       ? memoryLedger()
-      : redisLedger({ url: redisUrl, role: 'broker', resource: RESOURCE })
+      : redisLedger({ url: redisUrl, role: 'verifier', resource: RESOURCE })
   const verifier = createVerifier({
     issuer: ISSUER,
     resource: RESOURCE,
@@ -69,52 +152,23 @@ export async function measureVerify(redisUrl: string | undefined): Promise<Verif
     // Requests are made in this process too, which keeps it from hearing the feed meanwhile.
     staleAfterMs: 60_000,
     keys,
-    ...(redisUrl === undefined ? { feed } : { feed: ledger.feed ?? feed }),
+    feed: ledger.feed ?? feed,
   })
-  const redisPublisher =
-    redisUrl === undefined || ledger.feed === undefined
-      ? undefined
-      : new RevocationPublisher({
-          issuer: ISSUER,
-          key: () => signingKey,
-          keys,
-          transport: ledger.feed,
-        })
-  await ledger.open()
-  await redisPublisher?.start()
+  // The timers of the feed do not keep a process alive by themselves.
+  const alive = setInterval(() => {}, 1000)
+  await store?.open()
+  await publisher.start()
   await verifier.ready()
   // A store that has just opened honours what is issued from now on.
   await new Promise((resolve) => setTimeout(resolve, 2100))
-
-  const senders = Array.from({ length: KEYS }, () => generateSenderKey('ES256'))
-  const ours: number[] = []
-  const floors: number[] = []
-  const times: number[] = []
-  for (let index = 0; index < WARM_UP_ROUNDS + ROUNDS; index += 1) {
-    const requests = makeRequests(signingKey, senders)
-    const raw = requests.map((request) => rawChecks(request, signingKey, senders))
-    const floor = cpuOf(() => {
-      for (const checks of raw) for (const check of checks) check()
-    })
-    const measured = await cpuOfAsync(() => checkAll(verifier, requests))
-    if (index < WARM_UP_ROUNDS) continue
-    floors.push(floor / CHECKS_A_ROUND)
-    ours.push(measured.cpuUs / CHECKS_A_ROUND)
-    times.push(...measured.value)
+  const close = async () => {
+    await verifier.close()
+    await publisher.close()
+    await ledger.close()
+    await store?.close()
+    clearInterval(alive)
   }
-  await verifier.close()
-  await redisPublisher?.close()
-  await publisher.close()
-  await ledger.close()
-  clearInterval(alive)
-  const ratios = ours.map((value, index) => value / floors[index]!)
-  return {
-    cpuUs: round(median(ours), 1),
-    floorUs: round(median(floors), 1),
-    cpuVsFloor: round(median(ratios)),
-    p50Ms: round(percentile(times, 0.5)),
-    p99Ms: round(percentile(times, 0.99)),
-  }
+  return { verifier, close }
 }
 
 interface Prepared extends GateRequest {
@@ -211,29 +265,18 @@ async function checkAll(verifier: Verifier, requests: readonly Prepared[]): Prom
   const times: number[] = []
   let next = 0
   const worker = async (): Promise<void> => {
-    for (let index = next++; index < requests.length; index = next++) {
+    while (next < requests.length) {
+      const index = next++
       const start = performance.now()
       const outcome = await verifier.check(requests[index]!)
       times.push(performance.now() - start)
-      if (!outcome.allowed) throw new Error(`bench: refused: ${JSON.stringify(outcome.body)}`)
+      if (outcome.allowed) continue
+      const what = `bench: refused: ${JSON.stringify(outcome.body)}`
+      throw outcome.status === 503 ? new Busy(what) : new Error(what)
     }
   }
   await Promise.all(Array.from({ length: IN_FLIGHT }, worker))
   return times
-}
-
-function cpuOf(run: () => void): number {
-  const before = process.cpuUsage()
-  run()
-  const { user, system } = process.cpuUsage(before)
-  return user + system
-}
-
-async function cpuOfAsync<T>(run: () => Promise<T>): Promise<{ cpuUs: number; value: T }> {
-  const before = process.cpuUsage()
-  const value = await run()
-  const { user, system } = process.cpuUsage(before)
-  return { cpuUs: user + system, value }
 }
 
 function makeSigningKey(): SigningKey {
@@ -252,6 +295,7 @@ function makeSigningKey(): SigningKey {
 export async function measureVerifyInChild(redisUrl: string | undefined): Promise<VerifyFigures> {
   const child = fork(fileURLToPath(import.meta.url), [VERIFY_CHILD, redisUrl ?? ''], {
     stdio: ['ignore', 2, 2, 'ipc'],
+    execArgv: ['--expose-gc'],
   })
   return new Promise((resolve, reject) => {
     child.once('message', (figures) => resolve(figures as VerifyFigures))
