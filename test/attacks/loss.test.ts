@@ -110,6 +110,8 @@ async function site(t: TestContext, store: Parameters<typeof makeSite>[0]): Prom
 
 describe('nothing that was spent is honoured again, and service recovers by itself', {
   skip,
+  // Most of it is waiting.
+  concurrency: true,
 }, () => {
   for (const [title, how] of [
     ['after Redis was killed and started again', undefined],

@@ -29,6 +29,7 @@ function armed({ step, after = 'at once', spared = 0 }: Start): (step: Step) => 
   }
 }
 
+process.once('SIGTERM', () => process.exit(0))
 process.once('disconnect', () => process.exit(0))
 process.once('message', async (start: Start) => {
   const config = await loadConfig({ file: process.argv[2], env: {} })
