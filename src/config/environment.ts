@@ -8,13 +8,8 @@ import { parse } from 'yaml'
 import { type Problem, unknownKey } from './problems.ts'
 import { nodeAt, type SchemaNode } from './schema.ts'
 
-/** Variables of the same prefix that are not settings; the last two are for the tests, which start brokers. */
-export const OTHER_VARIABLES: ReadonlySet<string> = new Set([
-  'WRIT_CONFIG',
-  'WRIT_DEBUG',
-  'WRIT_CORPORA',
-  'WRIT_OLDEST_NODE',
-])
+/** Variables of the same prefix that are not settings. */
+export const OTHER_VARIABLES: ReadonlySet<string> = new Set(['WRIT_CONFIG', 'WRIT_DEBUG'])
 
 /** Puts every `WRIT_` variable into `settings`; what cannot be placed is added to `problems`. */
 export async function applyEnvironment(

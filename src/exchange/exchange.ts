@@ -23,6 +23,7 @@ import { understand } from '../catalogue/understand.ts'
 import { mintToken, newJti } from '../mint/mint.ts'
 import { Refusal, refuse } from '../refusal.ts'
 import { ACTION_SCOPE, SESSION_SCOPE, type TokenClaims } from '../token/claims.ts'
+import type { SigningKey } from '../token/jws.ts'
 import { sessionId } from '../token/session-id.ts'
 import type { Broker, ExchangeRequest, Granted } from './broker.ts'
 import { spendSenderProof, verifySenderProof } from './sender-proof.ts'
@@ -150,7 +151,7 @@ async function issue(trail: Trail, broker: Broker): Promise<Granted> {
     cnf: binding,
   }
   // Asked for before the record, so that no record speaks of a token that could not be signed.
-  const key = broker.signingKey(now)
+  const key = signingKey(broker, now)
 
   broker.onStep?.('record')
   await record(broker, issuedRecord(trail, claims, broker.recordArguments))
@@ -158,6 +159,15 @@ async function issue(trail: Trail, broker: Broker): Promise<Granted> {
   broker.onStep?.('mint')
   const token = mintToken(claims, key)
   return { token, jti: claims.jti, expiresInSeconds: lifetime, scope: claims.scope, details }
+}
+
+/** @throws {Refusal} `keys_unavailable`: no key signs at this time, as when the clock has gone back */
+function signingKey(broker: Broker, now: number): SigningKey {
+  try {
+    return broker.signingKey(now)
+  } catch (error) {
+    refuse({ code: 'keys_unavailable', detail: 'no key signs now' }, error)
+  }
 }
 
 /** The one action asked for; it must be at the server that `resource` names. */

@@ -6,12 +6,12 @@ import { fileURLToPath } from 'node:url'
 import { CORPORA } from './corpora.ts'
 
 const folder =
-  process.env.WRIT_CORPORA ?? fileURLToPath(new URL('../../../shared/corpora', import.meta.url))
+  process.env.CORPORA_FOLDER ?? fileURLToPath(new URL('../../../shared/corpora', import.meta.url))
 
 for (const [index, [file, run]] of CORPORA.entries()) {
   const skip = existsSync(join(folder, file))
     ? false
-    : `${file} is not here: name its folder with WRIT_CORPORA=<folder>`
+    : `${file} is not here: name its folder with CORPORA_FOLDER=<folder>`
   const again = CORPORA.findIndex(([other]) => other === file) < index ? ' over http' : ''
   test(`${file}${again}: nothing is accepted that had to be refused`, { skip }, async () => {
     const { total, right, wrongAccepts, wrongRejects } = await run(folder)

@@ -1,13 +1,13 @@
 /**
  * kill -9 of the broker at many random moments under load. Under CI it is killed 200 times, otherwise
- * fewer, because each start takes half a second of a core; `WRIT_KILLS` says how often.
+ * fewer, because each start takes half a second of a core; `CRASH_KILLS` says how often.
  */
 import assert from 'node:assert/strict'
 import { after, before, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Lineage, load, makeLineage } from './lineage.ts'
 
-const KILLS = Number(process.env.WRIT_KILLS ?? (process.env.CI ? 200 : 60))
+const KILLS = Number(process.env.CRASH_KILLS ?? (process.env.CI ? 200 : 60))
 
 let lineages: Lineage[]
 before(async () => {

@@ -223,6 +223,18 @@ test('no record, no token', async () => {
   assert.ok(!steps.includes('mint'))
 })
 
+test('no key that signs now, no token and no record of one', async () => {
+  const none = () => {
+    throw new Error('no key signs yet')
+  }
+  const { records, broker } = watched({ signingKey: none })
+  await assert.rejects(exchange(await asked(), broker), refusal('keys_unavailable'))
+  assert.deepEqual(
+    records.map(({ outcome, reason }) => [outcome, reason]),
+    [['refused', 'keys_unavailable']],
+  )
+})
+
 test('a refusal that cannot be recorded is still a refusal', async () => {
   const { broker } = watched({ audit: { record: () => Promise.reject(new Error('disk full')) } })
   const request = await asked({ details: details({ identifier: 'close_account' }) })

@@ -1,5 +1,5 @@
 /**
- * The public entries load only what they promise. With `WRIT_OLDEST_NODE` naming a Node 22, they are
+ * The public entries load only what they promise. With `OLDEST_NODE` naming a Node 22, they are
  * loaded by that one.
  */
 import assert from 'node:assert/strict'
@@ -23,7 +23,7 @@ function loadedBy(entry: string): string[] {
     await import(${JSON.stringify(new URL(entry, root).href)})
     console.log(JSON.stringify(seen))`
   const text = execFileSync(
-    process.env.WRIT_OLDEST_NODE ?? process.execPath,
+    process.env.OLDEST_NODE ?? process.execPath,
     ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', program],
     { cwd: fileURLToPath(root), encoding: 'utf8' },
   )
