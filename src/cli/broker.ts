@@ -134,6 +134,7 @@ async function openFeed(
   const source = {
     find: (kid: string | undefined, algorithm: string) =>
       keys.verification(now()).find(kid, algorithm),
+    renew: () => keys.reload(),
   }
   let lastError: string | undefined
   const publisher = new RevocationPublisher({

@@ -6,7 +6,8 @@
  * holder that hears nothing refuses everything.
  *
  * Only what a broker signed counts. A text that is forged, of another issuer, or a heartbeat played
- * again is reported and has no effect.
+ * again is reported and has no effect. Whether an entry is one of these must be known, though: while
+ * that cannot be told, nothing is fresh.
  */
 import { refuse } from '../refusal.ts'
 import type { KeySource } from '../token/key-set.ts'
@@ -45,9 +46,20 @@ interface Received {
   readonly generation: number
 }
 
-/** Entries whose key is not known, tried again with each heartbeat for as long as this. */
+/** An entry that is neither believed nor refused yet. */
+interface Undecided {
+  readonly arrival: number
+  readonly arrivedMs: number
+  /** The keys could not even be asked. */
+  readonly blocks: boolean
+}
+
+/** How long an entry is tried again with each heartbeat before the feed is read from its start. */
 const UNDECIDED_MS = 60_000
 const MAX_UNDECIDED = 256
+/** The least time between two times that the keys are asked for, or the feed followed, again. */
+const RENEW_AFTER_MS = 1000
+const FOLLOW_AGAIN_AFTER_MS = 5000
 
 export class Revocations {
   readonly #options: RevocationsOptions
@@ -56,11 +68,23 @@ export class Revocations {
   readonly #set = new RevokedSet()
   readonly #freshness: Freshness
   readonly #received: Received[] = []
-  readonly #undecided = new Map<string, { untilMs: number; blocks: boolean }>()
+  readonly #staleAfterMs: number
+  /** In the order in which they came. */
+  #undecided = new Map<string, Undecided>()
+  /** Those of the time before the feed was followed again: when they first came. */
+  #undecidedBefore: ReadonlyMap<string, Undecided> = new Map()
+  #arrivals = 0
+  /** Entries were let go of undecided, so the feed must be read again. */
+  #behind = false
+  #renewing = false
+  #renewedMs = Number.NEGATIVE_INFINITY
+  #followedMs = Number.NEGATIVE_INFINITY
   /** Signed by the broker but not understood: id by text, with the end, if any. */
   readonly #unknown = new Map<string, number>()
   readonly #firstHeard = Promise.withResolvers<void>()
   #subscription: FeedSubscription | undefined
+  /** What an earlier subscription still delivers is not looked at. */
+  #following: object | undefined
   #generation = 0
   #draining = false
   #epochs: readonly Epoch[] = []
@@ -69,20 +93,14 @@ export class Revocations {
     this.#options = options
     this.#clock = options.clock ?? (() => Date.now() / 1000)
     this.#monotonicMs = options.monotonicMs ?? (() => performance.now())
-    this.#freshness = new Freshness(options.staleAfterMs ?? 1000)
+    this.#staleAfterMs = options.staleAfterMs ?? 1000
+    this.#freshness = new Freshness(this.#staleAfterMs)
     this.#firstHeard.promise.catch(() => undefined)
   }
 
   /** Resolves when the first heartbeat has been heard, and so every live revocation is held. */
   start(): Promise<void> {
-    this.#subscription ??= this.#options.transport.follow({
-      entry: (text) => this.#receive('entry', text),
-      beat: (text) => this.#receive('beat', text),
-      lost: () => {
-        this.#generation++
-        this.#freshness.lose()
-      },
-    })
+    if (this.#following === undefined) this.#follow()
     return this.#firstHeard.promise
   }
 
@@ -97,7 +115,8 @@ export class Revocations {
   }
 
   get fresh(): boolean {
-    return this.#freshness.isFresh(this.#monotonicMs()) && !this.#holdsUnknown()
+    const nowMs = this.#monotonicMs()
+    return this.#freshness.isFresh(nowMs) && !this.#waitsTooLong(nowMs) && !this.#holdsUnknown()
   }
 
   /** The epochs of the last good heartbeat. */
@@ -112,7 +131,37 @@ export class Revocations {
   async close(): Promise<void> {
     this.#firstHeard.reject(new Error('closed before a heartbeat was heard'))
     this.#freshness.lose()
-    await this.#subscription?.close()
+    const subscription = this.#subscription
+    this.#following = {}
+    await subscription?.close()
+  }
+
+  #follow(): void {
+    const following = {}
+    this.#following = following
+    this.#followedMs = this.#monotonicMs()
+    const ours = () => this.#following === following
+    this.#subscription = this.#options.transport.follow({
+      entry: (text) => ours() && this.#receive('entry', text),
+      beat: (text) => ours() && this.#receive('beat', text),
+      lost: () => ours() && this.#lose(),
+    })
+  }
+
+  #lose(): void {
+    this.#generation++
+    this.#freshness.lose()
+  }
+
+  /** From the start, and nothing is fresh before a heartbeat has followed all entries. */
+  #followAgain(): void {
+    if (this.#monotonicMs() - this.#followedMs < FOLLOW_AGAIN_AFTER_MS) return
+    this.#lose()
+    this.#behind = false
+    this.#undecidedBefore = this.#undecided
+    this.#undecided = new Map()
+    this.#subscription?.close().catch(() => undefined)
+    this.#follow()
   }
 
   #receive(kind: 'entry' | 'beat', text: string): void {
@@ -156,6 +205,7 @@ export class Revocations {
   async #hearAfterRetries(received: Received, content: FeedContent | Promise<FeedContent>) {
     const { beat } = (await content) as Extract<FeedContent, { kind: 'beat' }>
     await this.#retryUndecided()
+    if (this.#behind) return this.#followAgain()
     if ([...this.#undecided.values()].some(({ blocks }) => blocks)) return
     if (received.generation !== this.#generation) return
     const now = this.#clock()
@@ -169,32 +219,88 @@ export class Revocations {
   }
 
   #reject({ kind, text }: Received, error: unknown): void {
-    // The keys could not be asked. Whether this stops something is unknown, so nothing is fresh.
-    const blocks = isDoubt(error)
-    if (kind === 'entry' && (blocks || error instanceof UnknownFeedKey)) {
-      if (blocks) this.#freshness.lose()
-      if (blocks || this.#undecided.size < MAX_UNDECIDED) {
-        this.#undecided.set(text, { untilMs: this.#monotonicMs() + UNDECIDED_MS, blocks })
-      }
-    }
+    const doubt = isDoubt(error)
+    if (kind === 'entry' && (doubt || error instanceof UnknownFeedKey)) this.#wait(text, doubt)
+    this.#report(kind, error)
+  }
+
+  #report(kind: Received['kind'], error: unknown): void {
     const why = error instanceof Error ? error.message : String(error)
     this.#options.onRefused?.({ kind, why })
   }
 
+  /** Whether the entry stops something is unknown. */
+  #wait(text: string, blocks: boolean): void {
+    if (blocks) this.#freshness.lose()
+    const { arrivedMs } = this.#undecided.get(text) ??
+      this.#undecidedBefore.get(text) ?? { arrivedMs: this.#monotonicMs() }
+    if (!this.#undecided.has(text) && this.#undecided.size >= MAX_UNDECIDED) {
+      this.#behind = true
+      this.#freshness.lose()
+    } else {
+      this.#undecided.set(text, { arrival: ++this.#arrivals, arrivedMs, blocks })
+    }
+    this.#renewKeys()
+  }
+
+  /** Long enough for a rotated key to be fetched, and no longer than a revocation may take. */
+  #waitsTooLong(nowMs: number): boolean {
+    for (const { arrivedMs } of this.#undecided.values()) {
+      if (nowMs - arrivedMs > this.#staleAfterMs) return true
+    }
+    return false
+  }
+
   async #retryUndecided(): Promise<void> {
-    for (const [text, { untilMs, blocks }] of this.#undecided) {
-      try {
-        const content = await this.#verify(text)
-        this.#undecided.delete(text)
-        this.#apply({ kind: 'entry', text, generation: 0 }, content)
-      } catch (error) {
-        if (isDoubt(error)) continue
-        if (blocks) this.#undecided.set(text, { untilMs, blocks: false })
-        if (!(error instanceof UnknownFeedKey) || this.#monotonicMs() > untilMs) {
-          this.#undecided.delete(text)
-        }
+    for (const [text, { arrival, arrivedMs }] of this.#undecided) {
+      await this.#decide(text, arrival)
+      if (this.#undecided.has(text) && this.#monotonicMs() - arrivedMs > UNDECIDED_MS) {
+        this.#behind = true
       }
     }
+    if (this.#undecided.size > 0) this.#renewKeys()
+  }
+
+  /** @param renewedAt which entries the keys at hand are younger than */
+  async #decide(text: string, arrival: number, renewedAt = 0): Promise<void> {
+    try {
+      const content = await this.#verify(text)
+      this.#undecided.delete(text)
+      this.#apply({ kind: 'entry', text, generation: 0 }, content)
+    } catch (error) {
+      const waiting = this.#undecided.get(text)
+      if (isDoubt(error)) return
+      // The broker signs with a key only after publishing it. One that is in no set fetched since
+      // the entry came is not the broker's.
+      const forged = error instanceof FeedTextError || arrival <= renewedAt
+      if (waiting !== undefined && !forged) this.#undecided.set(text, { ...waiting, blocks: false })
+      if (!forged) return
+      this.#undecided.delete(text)
+      this.#report('entry', error)
+    }
+  }
+
+  /** Asks for keys that are younger than the entries waiting, and decides those. */
+  #renewKeys(): void {
+    const { keys } = this.#options
+    const nowMs = this.#monotonicMs()
+    if (keys.renew === undefined || this.#renewing) return
+    if (nowMs - this.#renewedMs < RENEW_AFTER_MS) return
+    this.#renewing = true
+    this.#renewedMs = nowMs
+    const renewedAt = this.#arrivals
+    keys
+      .renew()
+      .then(async () => {
+        for (const [text, { arrival }] of this.#undecided) {
+          await this.#decide(text, arrival, renewedAt)
+        }
+      })
+      // What could not be asked stays undecided, and is asked again with a later heartbeat.
+      .catch(() => undefined)
+      .finally(() => {
+        this.#renewing = false
+      })
   }
 
   #holdsUnknown(): boolean {

@@ -16,6 +16,14 @@ export interface KeySource {
     kid: string | undefined,
     algorithm: string,
   ): VerificationKey | undefined | Promise<VerificationKey | undefined>
+
+  /**
+   * Resolves when the keys at hand are younger than the call; the caller bounds how often it asks.
+   * Without it, that a key is unknown proves nothing about who made what it signed.
+   *
+   * @throws {Error} (as a rejection) when they could not be had
+   */
+  renew?(): Promise<void>
 }
 
 /** Answers at once. */

@@ -107,6 +107,12 @@ export function remoteKeySet(options: RemoteKeySetOptions): RemoteKeySet {
       if (failed) refuse({ code: 'keys_unavailable', detail: 'the last fetch of the keys failed' })
       return undefined
     },
+    async renew() {
+      if (closing.signal.aborted) refuse({ code: 'keys_unavailable', detail: 'closed' })
+      // A fetch under way was begun before the call.
+      await underWay?.catch(() => undefined)
+      await refresh()
+    },
     async ready() {
       if (closing.signal.aborted) refuse({ code: 'keys_unavailable', detail: 'closed' })
       if (clockMs() - fetchedAt > maxAgeMs) await refresh()

@@ -39,11 +39,13 @@ function holder(source: KeySource = keys) {
   let follower: FeedFollower | undefined
   const refused: RefusedText[] = []
   const clock = { now: 1_800_000_000, ms: 5000 }
+  let follows = 0
   const transport: FeedTransport = {
     append: async () => undefined,
     beat: async () => undefined,
     follow(given) {
       follower = given
+      follows++
       return { close: async () => undefined }
     },
   }
@@ -56,22 +58,24 @@ function holder(source: KeySource = keys) {
     onRefused: (text) => refused.push(text),
   })
   void revocations.start().catch(() => undefined)
-  const feed = follower as unknown as FeedFollower
   return {
     revocations,
     refused,
     clock,
-    feed,
+    follows: () => follows,
+    get feed() {
+      return follower as unknown as FeedFollower
+    },
     pass(seconds: number) {
       clock.now += seconds
       clock.ms += seconds * 1000
     },
     async beat(at = clock.now, origin = 'o1', signer = key) {
-      feed.beat(signBeat({ origin, at, epochs: [] }, issuer, signer))
+      this.feed.beat(signBeat({ origin, at, epochs: [] }, issuer, signer))
       await settled()
     },
     async entry(target: Target, more: Partial<Revocation> = {}) {
-      feed.entry(signRevocation(revocationOf(target, more), issuer, key))
+      this.feed.entry(signRevocation(revocationOf(target, more), issuer, key))
       await settled()
     },
     outcome(of: Subject = subject): string {
@@ -267,6 +271,138 @@ describe('a holder that does not hear refuses', () => {
     h.pass(0.2)
     await h.beat()
     assert.equal(h.outcome(), 'revoked')
+  })
+
+  const unknown = makeSigningKey('k2')
+  const unjudged = (value = 'jti-1') =>
+    signRevocation(revocationOf({ kind: 'jti', value }), issuer, unknown)
+
+  it('an entry that nobody can judge stops everything, whatever heartbeats come', async () => {
+    const h = holder()
+    h.feed.entry(unjudged())
+    await h.beat()
+    assert.equal(h.outcome(), 'passes', 'its key may be on the way')
+    for (let n = 0; n < 20; n++) {
+      h.pass(0.9)
+      await h.beat()
+    }
+    assert.equal(h.outcome(), 'revocations_stale')
+  })
+
+  it('when its time is up it is not forgotten: the feed is read again', async () => {
+    const h = holder()
+    const text = unjudged()
+    h.feed.entry(text)
+    h.pass(61)
+    await h.beat()
+    assert.equal(h.follows(), 2)
+    assert.equal(h.outcome(), 'revocations_stale')
+    h.feed.entry(text)
+    h.pass(0.2)
+    await h.beat()
+    assert.equal(h.outcome(), 'revocations_stale', 'it has waited long enough already')
+    for (let n = 0; n < 8; n++) {
+      h.pass(0.5)
+      await h.beat()
+    }
+    assert.equal(h.follows(), 2, 'not with every heartbeat')
+    h.pass(5)
+    await h.beat()
+    assert.equal(h.follows(), 3)
+    h.pass(0.2)
+    await h.beat()
+    assert.equal(h.outcome(), 'passes', 'the feed no longer has it')
+  })
+
+  it('entries beyond what is held are not dropped: the feed is read again until they are known', async () => {
+    let known = keySourceOf(key)
+    const h = holder({ find: (kid, alg) => known.find(kid, alg) })
+    const texts = Array.from({ length: 300 }, (_, n) => unjudged(`jti-${300 - n}`))
+    for (const text of texts) h.feed.entry(text)
+    await h.beat()
+    assert.equal(h.outcome(), 'revocations_stale', 'at once')
+    known = keySourceOf(key, unknown)
+    h.pass(6)
+    await h.beat()
+    assert.equal(h.follows(), 2)
+    assert.equal(h.outcome(), 'revocations_stale')
+    for (const text of texts) h.feed.entry(text)
+    h.pass(0.2)
+    await h.beat()
+    assert.equal(h.outcome(), 'revoked')
+    assert.equal(h.revocations.list().length, 300)
+  })
+
+  it('what an earlier subscription still says counts for nothing', async () => {
+    const h = holder()
+    const before = h.feed
+    before.entry(unjudged())
+    h.pass(61)
+    await h.beat()
+    before.beat(signBeat({ origin: 'o1', at: h.clock.now + 0.1, epochs: [] }, issuer, key))
+    await settled()
+    assert.equal(h.outcome(), 'revocations_stale')
+  })
+
+  it('keys that are younger than the entry and do not know it prove it forged', async () => {
+    let renewals = 0
+    const h = holder({
+      find: (kid, alg) => keys.find(kid, alg),
+      renew: async () => void renewals++,
+    })
+    for (let n = 0; n < 300; n++) h.feed.entry(unjudged(`jti-${n}`))
+    await settled()
+    // The first asked when it came; the rest came later than the question.
+    for (let n = 0; n < 30; n++) {
+      h.pass(0.5)
+      await h.beat()
+    }
+    assert.equal(h.outcome(), 'passes')
+    assert.ok(h.refused.length >= 300)
+    const before = renewals
+    h.feed.entry(unjudged('one more'))
+    h.pass(0.5)
+    await h.beat()
+    assert.equal(h.outcome(), 'passes')
+    h.pass(0.5)
+    await h.beat()
+    assert.equal(renewals, before + 1)
+    h.pass(0.9)
+    await h.beat()
+    assert.equal(h.outcome(), 'passes', 'and it is forgotten')
+    assert.equal(renewals, before + 1)
+  })
+
+  it('the keys are asked at most once a second, and an answer older than the entry proves nothing', async () => {
+    const asked: PromiseWithResolvers<void>[] = []
+    const renew = () => {
+      asked.push(Promise.withResolvers<void>())
+      return asked.at(-1)!.promise
+    }
+    const h = holder({ find: (kid, alg) => keys.find(kid, alg), renew })
+    h.feed.entry(unjudged('first'))
+    await settled()
+    h.feed.entry(unjudged('second'))
+    await settled()
+    assert.equal(asked.length, 1)
+    asked[0]!.resolve()
+    await settled()
+    h.pass(0.9)
+    await h.beat()
+    assert.equal(asked.length, 1)
+    assert.equal(h.outcome(), 'passes')
+    h.pass(0.2)
+    await h.beat()
+    assert.equal(asked.length, 2)
+    assert.equal(h.outcome(), 'revocations_stale', 'the second is still undecided')
+    asked[1]!.reject(new Error('no answer'))
+    await settled()
+    assert.equal(h.outcome(), 'revocations_stale')
+    h.pass(1)
+    await h.beat()
+    asked[2]!.resolve()
+    await settled()
+    assert.equal(h.outcome(), 'passes')
   })
 
   it('what the broker stopped in a way not known here stops everything until it ends', async () => {

@@ -147,6 +147,22 @@ issuerTest('a key published later is found without a restart', async (issuer, ke
   assert.equal(keys.find('a', 'ES256'), before, 'a key that stayed must stay the same object')
 })
 
+issuerTest(
+  'renewed keys are younger than the question, whenever it is asked',
+  async (issuer, keys) => {
+    await keys.ready()
+    issuer.publish(A, B)
+    await keys.renew?.()
+    assert.equal(issuer.requests, 2)
+    assert.equal((await keys.find('b', 'ES256'))?.kid, 'b')
+    issuer.turn(10_000)
+    const underWay = keys.find('c', 'ES256')
+    await keys.renew?.()
+    assert.equal(issuer.requests, 4, 'a fetch that was under way already is not enough')
+    assert.equal(await underWay, undefined)
+  },
+)
+
 issuerTest('a thousand unknown kids at once cause one fetch', async (issuer, keys) => {
   await keys.ready()
   issuer.turn(10_000)
