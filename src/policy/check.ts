@@ -94,6 +94,7 @@ function read(
     throw new Error('is nested too deeply; split it, or use a set: ["a", "b"].contains(…)')
   }
   knownServers(json, question.servers)
+  knownHierarchy(json.conditions)
   const annotations = json.annotations ?? {}
   return {
     id: annotations.id ?? `${source.file}#${source.number}`,
@@ -118,6 +119,23 @@ function knownServers(node: unknown, servers: readonly string[]): void {
     )
   }
   for (const child of Object.values(node)) knownServers(child, servers)
+}
+
+/**
+ * Only what the principal and the action of the question belong to is handed to the engine, so `in`
+ * about any other entity would be answered with no, and a forbid that asks it would never apply.
+ */
+function knownHierarchy(node: unknown): void {
+  if (typeof node !== 'object' || node === null) return
+  const { in: within, is } = node as {
+    in?: { left?: { Var?: unknown } }
+    is?: { left?: { Var?: unknown }; in?: unknown }
+  }
+  const left = within?.left ?? (is?.in === undefined ? undefined : is.left)
+  if (left !== undefined && left.Var === undefined) {
+    throw new Error('`in` can only be asked of principal, action and resource')
+  }
+  for (const child of Object.values(node)) knownHierarchy(child)
 }
 
 /** Warnings count: a policy that can never apply, or that hides a character, is not what was meant. */

@@ -81,7 +81,7 @@ export class Decider {
   }
 
   /**
-   * @throws {Refusal} arguments_invalid
+   * @throws {Refusal} arguments_invalid, arguments_too_costly
    * @throws {EngineFailure} when a policy cannot be evaluated, or the action is not in the catalogue
    *   that the policies were checked against
    * @throws {Error} whatever a broken engine throws

@@ -8,7 +8,9 @@ const MAX_TOTAL_BYTES = 8 * 1024 * 1024
 /**
  * Reads `*.cedar`, in the order of their names.
  *
- * @throws {Error} when the directory cannot be read, holds no policy file, or too much text
+ * An empty file is one that somebody is about to write: taken as it is, its forbids would be gone.
+ *
+ * @throws {Error} when the directory cannot be read, holds no policy file, an empty one, or too much text
  */
 export async function readPolicies(directory: string): Promise<PolicyFile[]> {
   const names = await policyNames(directory)
@@ -22,13 +24,20 @@ export async function readPolicies(directory: string): Promise<PolicyFile[]> {
     bytes += content.length
     if (bytes > MAX_TOTAL_BYTES)
       throw new Error(`${directory} holds more than ${MAX_TOTAL_BYTES} bytes`)
-    try {
-      files.push({ name, text: new TextDecoder('utf-8', { fatal: true }).decode(content) })
-    } catch {
-      throw new Error(`${join(directory, name)} is not UTF-8`)
-    }
+    const text = decode(content)
+    if (text === undefined) throw new Error(`${join(directory, name)} is not UTF-8`)
+    if (text.trim() === '') throw new Error(`${join(directory, name)} is empty; remove it`)
+    files.push({ name, text })
   }
   return files
+}
+
+function decode(content: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(content)
+  } catch {
+    return undefined
+  }
 }
 
 /** Differs whenever a file was added, removed, replaced or written. */

@@ -27,8 +27,8 @@ export interface Policies {
   /**
    * Decides, at once and without a side effect.
    *
-   * @throws {Refusal} policy_unavailable on any failure of the engine; arguments_invalid for arguments
-   *   that no policy could be asked about
+   * @throws {Refusal} policy_unavailable on any failure of the engine; arguments_invalid or
+   *   arguments_too_costly for arguments that no policy could be asked about
    */
   decide(input: DecisionInput): Decision
   /** Reads the directory again; with a catalogue, checks against that one from now on. Never rejects. */
@@ -83,6 +83,8 @@ class LivePolicies implements Policies {
   /** Why nothing is decided; `undefined` while all is well. */
   #down: string | undefined = 'not loaded yet'
   #stamp = ''
+  /** What the last look found, when it was not what serves. */
+  #unsettled = ''
   #queue: Promise<unknown> = Promise.resolve()
   #timer: NodeJS.Timeout | undefined
   #retry: NodeJS.Timeout | undefined
@@ -141,7 +143,12 @@ class LivePolicies implements Policies {
 
   async #look(): Promise<void> {
     try {
-      if ((await stampOf(this.#options.directory)) !== this.#stamp) await this.reload()
+      const stamp = await stampOf(this.#options.directory)
+      // Files are written one after the other and each in pieces, and half of a set of policies can
+      // permit what the whole forbids. So a change counts when the next look finds it unchanged.
+      const settled = stamp === this.#unsettled
+      this.#unsettled = stamp
+      if (settled && stamp !== this.#stamp) await this.reload()
     } catch (error) {
       // Said once: the stamp of an unreadable directory is remembered like any other.
       const stamp = `unreadable: ${(error as Error).message}`
@@ -158,6 +165,9 @@ class LivePolicies implements Policies {
       // Taken before the files are read: a write in between shows as a change at the next look.
       this.#stamp = await stampOf(this.#options.directory)
       const files = await readPolicies(this.#options.directory)
+      if ((await stampOf(this.#options.directory)) !== this.#stamp) {
+        throw new Error(`${this.#options.directory} changed while it was read`)
+      }
       const against = catalogue ?? this.#catalogue
       const vocabulary = vocabularyOf(against)
       const { schema, servers } = vocabulary

@@ -45,8 +45,9 @@ function skipBlank(file: string, from: number): number {
   }
 }
 
+/** Where a comment ends for Cedar. U+2028 and its like do not end it: what follows must not come alive. */
 function endOfLine(file: string, from: number): number {
-  const end = file.slice(from).search(/[\n\r\u2028\u2029]/)
+  const end = file.slice(from).search(/[\n\r]/)
   return end === -1 ? file.length : from + end
 }
 

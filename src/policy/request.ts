@@ -9,7 +9,7 @@ import type { Workload } from '../identity/workload.ts'
 import type { Json } from '../lib/json.ts'
 import { refuse } from '../refusal.ts'
 import type { Reads } from './reads.ts'
-import { ownMember, project } from './shape.ts'
+import { type Budget, MAX_VALUES, ownMember, project } from './shape.ts'
 import { entityOf, parentsOf } from './slices.ts'
 import type { KnownAction } from './vocabulary.ts'
 
@@ -36,13 +36,15 @@ export type Context = Record<string, CedarValueJson>
 /**
  * What `vocabulary.ts` promises of `context`, as far as it is read.
  *
- * @throws {Refusal} arguments_invalid when an argument is not of the form its schema promised
+ * @throws {Refusal} arguments_invalid when an argument is not of the form its schema promised;
+ *   arguments_too_costly when there are too many values for the engine
  */
 export function contextOf(input: DecisionInput, known: KnownAction, reads: Reads): Context {
   const context: Context = {}
   const names = reads.context === 'all' ? Object.keys(MEMBERS) : reads.context
   for (const name of names) {
-    const value = MEMBERS[name]?.(input, known, reads)
+    // A policy may ask `context has toString`; only own members are ours.
+    const value = Object.hasOwn(MEMBERS, name) ? MEMBERS[name]?.(input, known, reads) : undefined
     if (value !== undefined) context[name] = value
   }
   return context
@@ -81,6 +83,7 @@ const MEMBERS: Record<
 function inputOf({ action }: DecisionInput, known: KnownAction, reads: Reads) {
   if (known.input === undefined || action === undefined) return undefined
   const values: Record<string, CedarValueJson> = {}
+  const budget: Budget = { left: MAX_VALUES }
   for (const [name, member] of known.input.members) {
     if (reads.input !== 'all' && !reads.input.has(name)) continue
     const value = argumentOf(action, name)
@@ -88,7 +91,7 @@ function inputOf({ action }: DecisionInput, known: KnownAction, reads: Reads) {
       if (!member.required) continue
       refuse({ code: 'arguments_invalid', path: `/${name}`, detail: 'is not present' })
     }
-    values[name] = project(member.shape, value, `/${name}`)
+    values[name] = project(member.shape, value, `/${name}`, budget)
   }
   return values
 }

@@ -85,6 +85,16 @@ const REFUSED: readonly [string, string, RegExp][] = [
     /a\.cedar:3: .*unexpected|invalid|expected/,
   ],
   ['a policy that is not ended', 'permit (principal, action, resource)', /a\.cedar:1: /],
+  [
+    '`in` of an entity that is not in the question',
+    permit('Workload::"spiffe://corp.example/a" in TrustDomain::"corp.example"'),
+    /a\.cedar:1: `in` can only be asked of principal, action and resource/,
+  ],
+  [
+    '`is … in` of one of two entities',
+    permit('(if context.delegated then principal else principal) is Workload in Path::"x"'),
+    /`in` can only be asked/,
+  ],
   ['a template', 'permit (principal == ?principal, action, resource);', /a\.cedar:1: /],
   ['a policy that can never apply', permit('false'), /a\.cedar:1: .*impossible/],
   ['a character that hides another', permit('context.input.title == "a\u202eb"'), /a\.cedar:1: /],
@@ -216,3 +226,17 @@ test('files are split at the semicolons that end policies', () => {
   )
   assert.deepEqual(splitPolicies('// nothing\n'), [])
 })
+
+for (const end of ['\u2028', '\u2029', '\u0085', '\v']) {
+  test(`a comment goes on after U+${end.charCodeAt(0).toString(16)}, as Cedar has it`, () => {
+    const text = `forbid (principal, action, resource); // was:${end}permit (principal, action, resource);\n`
+    const whole = cedar.policySetTextToParts(text)
+    assert.ok(whole.type === 'success' && whole.policies.length === 1)
+    const answer = check(text)
+    assert.ok(answer.ok)
+    assert.deepEqual(
+      answer.policies.map((policy) => policy.effect),
+      ['forbid'],
+    )
+  })
+}

@@ -493,3 +493,29 @@ test('a forbid that cannot be evaluated is a no, not skipped', async (t) => {
       /test\.cedar#2/.test(error.reason.detail),
   )
 })
+
+test('what would keep the engine busy for long is refused before it is asked', () => {
+  const numbers = { type: 'array', items: { type: 'number' } }
+  const many = catalogueWith({
+    tool: [{ name: 'sum', inputSchema: object({ numbers, more: numbers }) }],
+  })
+  const decide = decideBy(
+    many,
+    `permit (principal, action == desk::Action::"sum", resource)
+       when { context.input has numbers && !context.input.numbers.isEmpty() };`,
+  )
+  const list = (length: number) => Array.from({ length }, (_, i) => i + 0.5)
+  const ask = (args: JsonObject) => decide(question(many, call('sum', args))).effect
+  assert.equal(ask({ numbers: list(3_000) }), 'permit')
+  assert.equal(
+    ask({ numbers: list(3), more: list(50_000) }),
+    'permit',
+    'what no policy reads is free',
+  )
+  const began = performance.now()
+  assert.throws(
+    () => ask({ numbers: list(80_000) }),
+    (error) => error instanceof Refusal && error.reason.code === 'arguments_too_costly',
+  )
+  assert.ok(performance.now() - began < 1_000)
+})

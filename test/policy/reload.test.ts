@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -85,11 +85,39 @@ test('a change in the directory serves by itself, and a problem is said once', a
   await until(() => ask(policies) === 'deny')
   await rm(join(directory, 'more.cedar'))
   await until(() => ask(policies) === 'permit')
-  await writeFile(join(directory, 'more.cedar'), BAD)
+  await writeFile(join(directory, 'more.new'), BAD)
+  await rename(join(directory, 'more.new'), join(directory, 'more.cedar'))
   await until(() => problems.length > 0)
   await sleep(200)
-  assert.equal(problems.length, 1)
+  assert.equal(problems.length, 1, problems.join('; '))
   assert.equal(ask(policies), 'permit')
+})
+
+test('a forbid is not lost while its file is being written', async (t) => {
+  const FORBID = 'forbid (principal, action, resource);'
+  const problems: string[] = []
+  const versions: string[] = []
+  const { policies, directory } = await open(t, catalogue, PERMIT, {
+    pollMs: 200,
+    onProblem: (each) => problems.push(...each),
+    onReload: (version) => versions.push(version),
+  })
+  const file = join(directory, 'z.cedar')
+  await writeFile(file, FORBID)
+  assert.equal((await policies.reload()).ok, true)
+  assert.equal(ask(policies), 'deny')
+  // Emptied, then filled policy by policy: each state by itself would load.
+  await writeFile(file, '')
+  const answer = await policies.reload()
+  assert.ok(!answer.ok && /z\.cedar is empty/.test(answer.problems.join()))
+  for (let i = 0; i < 15; i++) {
+    await writeFile(file, `${PERMIT}\n`.repeat(i + 1))
+    await sleep(50)
+    assert.equal(ask(policies), 'deny')
+  }
+  await writeFile(file, `${PERMIT}\n${FORBID}`)
+  await until(() => versions.length === 3)
+  assert.equal(ask(policies), 'deny')
 })
 
 test('a directory that vanishes leaves the old version serving', async (t) => {
