@@ -68,126 +68,135 @@ function useOneProof(site: Site, ports: readonly number[]) {
 
 const portOf = (url: string) => Number(new URL(url).port)
 
-it('of 40 uses of one proof at the token endpoint, one gets a token, in 20 rounds', async (t) => {
-  const site = await makeSite()
-  t.after(() => site.stop())
-  await site.startBroker()
-  await eachRound(useOneProof(site, [portOf(site.issuer)]))
-})
-
-describe('processes that share one Redis', { skip }, () => {
-  let redis: RedisServer
-  let site: Site
-  let verifiers: VerifierProcess[]
-  let second: number
-  before(async () => {
-    redis = await startRedis()
-    const changes = { revocation: { beat_every_ms: 250, stale_after_ms: 10_000 } }
-    site = await makeSite({ store: { redis: { url: redis.url } }, changes })
+// Side by side: a new store takes its time.
+describe('at once', { concurrency: true }, () => {
+  it('of 40 uses of one proof at the token endpoint, one gets a token, in 20 rounds', async (t) => {
+    const site = await makeSite()
+    t.after(() => site.stop())
     await site.startBroker()
-    second = await freePort()
-    await site.startBroker(['--listen', `127.0.0.1:${second}`])
-    // Silence is not what is tried here, and a machine with much to do may be late.
-    verifiers = await site.startVerifiers({ redis: { url: redis.url }, staleAfterMs: 10_000 })
-  })
-  after(async () => {
-    await site.stop()
-    await redis.stop()
+    await eachRound(useOneProof(site, [portOf(site.issuer)]))
   })
 
-  it('of 40 uses of one proof at two brokers, one gets a token, in 20 rounds', async () => {
-    await eachRound(useOneProof(site, [portOf(site.issuer), second]))
-  })
-
-  /** How an honest or a dishonest holder of the key writes one token down. */
-  const spellings: readonly [title: string, good: boolean, sent: Spelling][] = [
-    ['as issued, with the same proof', true, ({ token, proof }) => ({ token, proof })],
-    ['as issued, with a proof of its own', true, ({ token }) => ({ token })],
-    [
-      'in another case and with blanks',
-      true,
-      ({ token }) => ({ scheme: 'dPoP', token, after: ' \t ' }),
-    ],
-    ['with its other signature', true, ({ token }) => ({ token: withOtherSignature(token) })],
-    ['with padding', false, ({ token }) => ({ token: remember(`${token}==`) })],
-    ['with other unused bits', false, ({ token }) => ({ token: withTrailingBits(token) })],
-    ['in the other base64 alphabet', false, ({ token }) => ({ token: otherAlphabet(token) })],
-    ['on a second line', false, ({ token }) => ({ token, before: '\r\n ' })],
-  ]
-  type Spelling = (issued: { token: string; proof: string }) => {
-    token: string
-    proof?: string
-    scheme?: string
-    before?: string
-    after?: string
-  }
-
-  function otherAlphabet(token: string): string {
-    return remember(token.replaceAll('-', '+').replaceAll('_', '/'))
-  }
-
-  function spelled(
-    port: number,
-    spelling: Spelling,
-    issued: Parameters<Spelling>[0],
-    key = newKey(),
-  ) {
-    const { token, proof, scheme = 'DPoP', before: lead = '', after: tail = '' } = spelling(issued)
-    const dpop = proof ?? proofFor(key, RESOURCE, { accessToken: token })
-    if (lead === '' && tail === '') {
-      const headers = { ...MCP_HEADERS, authorization: `${scheme} ${token}`, dpop }
-      return send(port, '/mcp', headers, callBody())
-    }
-    const fields = Object.entries({ ...MCP_HEADERS, dpop })
-    return sendFields(
-      port,
-      [...fields, ['authorization', `${scheme} ${lead}${token}${tail}`]],
-      callBody(),
-    )
-  }
-
-  it('each spelling by itself is good or is refused, so that the next test means something', async () => {
-    for (const [title, good, spelling] of spellings) {
-      const { token, key } = await obtain(site, 'action')
-      const proof = proofFor(key, RESOURCE, { accessToken: token })
-      const { status } = await spelled(verifiers[0]?.port ?? 0, spelling, { token, proof }, key)
-      assert.equal(status === 200, good, `${title}: ${status}`)
-    }
-  })
-
-  it('of 1,000 presentations of one token, in 8 spellings at 4 verifiers, one runs, in 20 rounds', async () => {
-    const tokens: string[] = []
-    await eachRound(async (round) => {
-      const { token, jti, key } = await obtain(site, 'action')
-      tokens.push(jti)
-      const proof = proofFor(key, RESOURCE, { accessToken: token })
-      return all(PRESENTATIONS, (index) => {
-        const { port } = verifiers[index % 4] as VerifierProcess
-        // Every spelling at every verifier, and another one first in each round.
-        const [, , spelling] = spellings[(Math.floor(index / 4) + round) % 8] ?? []
-        return spelled(port, spelling as Spelling, { token, proof }, key)
-      })
+  describe('processes that share one Redis', { skip, concurrency: 1 }, () => {
+    let redis: RedisServer
+    let site: Site
+    let verifiers: VerifierProcess[]
+    let second: number
+    before(async () => {
+      redis = await startRedis()
+      const changes = { revocation: { beat_every_ms: 250, stale_after_ms: 10_000 } }
+      site = await makeSite({ store: { redis: { url: redis.url } }, changes })
+      await site.startBroker()
+      second = await freePort()
+      await site.startBroker(['--listen', `127.0.0.1:${second}`])
+      // Silence is not what is tried here, and a machine with much to do may be late.
+      verifiers = await site.startVerifiers({ redis: { url: redis.url }, staleAfterMs: 10_000 })
     })
-    const runs = await Promise.all(verifiers.map((verifier) => verifier.runs()))
-    for (const jti of tokens) {
-      const ran = runs.reduce((sum, counts) => sum + (counts[`urn:writ:jti:${jti}`] ?? 0), 0)
-      assert.ok(ran <= 1, `a handler ran ${ran} times for one token`)
-    }
-  })
+    after(async () => {
+      await site.stop()
+      await redis.stop()
+    })
 
-  it('of 200 uses of one session token with one proof at 4 verifiers, one is served, in 20 rounds', async () => {
-    const { token, key } = await obtain(site, 'session')
-    await eachRound(async () => {
-      const proof = proofFor(key, RESOURCE, { accessToken: token })
-      const proofs = [proof, withOtherSignature(proof)]
-      return all(200, (index) =>
-        present(
-          (verifiers[index % 4] as VerifierProcess).port,
-          { token, key },
-          LIST,
-          proofs[index % 2],
-        ),
+    it('of 40 uses of one proof at two brokers, one gets a token, in 20 rounds', async () => {
+      await eachRound(useOneProof(site, [portOf(site.issuer), second]))
+    })
+
+    /** How an honest or a dishonest holder of the key writes one token down. */
+    const spellings: readonly [title: string, good: boolean, sent: Spelling][] = [
+      ['as issued, with the same proof', true, ({ token, proof }) => ({ token, proof })],
+      ['as issued, with a proof of its own', true, ({ token }) => ({ token })],
+      [
+        'in another case and with blanks',
+        true,
+        ({ token }) => ({ scheme: 'dPoP', token, after: ' \t ' }),
+      ],
+      ['with its other signature', true, ({ token }) => ({ token: withOtherSignature(token) })],
+      ['with padding', false, ({ token }) => ({ token: remember(`${token}==`) })],
+      ['with other unused bits', false, ({ token }) => ({ token: withTrailingBits(token) })],
+      ['in the other base64 alphabet', false, ({ token }) => ({ token: otherAlphabet(token) })],
+      ['on a second line', false, ({ token }) => ({ token, before: '\r\n ' })],
+    ]
+    type Spelling = (issued: { token: string; proof: string }) => {
+      token: string
+      proof?: string
+      scheme?: string
+      before?: string
+      after?: string
+    }
+
+    function otherAlphabet(token: string): string {
+      return remember(token.replaceAll('-', '+').replaceAll('_', '/'))
+    }
+
+    function spelled(
+      port: number,
+      spelling: Spelling,
+      issued: Parameters<Spelling>[0],
+      key = newKey(),
+    ) {
+      const {
+        token,
+        proof,
+        scheme = 'DPoP',
+        before: lead = '',
+        after: tail = '',
+      } = spelling(issued)
+      const dpop = proof ?? proofFor(key, RESOURCE, { accessToken: token })
+      if (lead === '' && tail === '') {
+        const headers = { ...MCP_HEADERS, authorization: `${scheme} ${token}`, dpop }
+        return send(port, '/mcp', headers, callBody())
+      }
+      const fields = Object.entries({ ...MCP_HEADERS, dpop })
+      return sendFields(
+        port,
+        [...fields, ['authorization', `${scheme} ${lead}${token}${tail}`]],
+        callBody(),
       )
+    }
+
+    it('each spelling by itself is good or is refused, so that the next test means something', async () => {
+      for (const [title, good, spelling] of spellings) {
+        const { token, key } = await obtain(site, 'action')
+        const proof = proofFor(key, RESOURCE, { accessToken: token })
+        const { status } = await spelled(verifiers[0]?.port ?? 0, spelling, { token, proof }, key)
+        assert.equal(status === 200, good, `${title}: ${status}`)
+      }
+    })
+
+    it('of 1,000 presentations of one token, in 8 spellings at 4 verifiers, one runs, in 20 rounds', async () => {
+      const tokens: string[] = []
+      await eachRound(async (round) => {
+        const { token, jti, key } = await obtain(site, 'action')
+        tokens.push(jti)
+        const proof = proofFor(key, RESOURCE, { accessToken: token })
+        return all(PRESENTATIONS, (index) => {
+          const { port } = verifiers[index % 4] as VerifierProcess
+          // Every spelling at every verifier, and another one first in each round.
+          const [, , spelling] = spellings[(Math.floor(index / 4) + round) % 8] ?? []
+          return spelled(port, spelling as Spelling, { token, proof }, key)
+        })
+      })
+      const runs = await Promise.all(verifiers.map((verifier) => verifier.runs()))
+      for (const jti of tokens) {
+        const ran = runs.reduce((sum, counts) => sum + (counts[`urn:writ:jti:${jti}`] ?? 0), 0)
+        assert.ok(ran <= 1, `a handler ran ${ran} times for one token`)
+      }
+    })
+
+    it('of 200 uses of one session token with one proof at 4 verifiers, one is served, in 20 rounds', async () => {
+      const { token, key } = await obtain(site, 'session')
+      await eachRound(async () => {
+        const proof = proofFor(key, RESOURCE, { accessToken: token })
+        const proofs = [proof, withOtherSignature(proof)]
+        return all(200, (index) =>
+          present(
+            (verifiers[index % 4] as VerifierProcess).port,
+            { token, key },
+            LIST,
+            proofs[index % 2],
+          ),
+        )
+      })
     })
   })
 })
