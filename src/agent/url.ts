@@ -1,3 +1,4 @@
+import { urlFault } from '../lib/credential-url.ts'
 import { WritError } from './error.ts'
 
 /**
@@ -12,26 +13,17 @@ export function credentialUrl(input: string | URL, what: string): URL {
   } catch {
     throw new WritError('url_refused', `${what} is no absolute URL`)
   }
-  if (url.username !== '' || url.password !== '') {
+  const fault = urlFault(url)
+  if (fault === 'user information') {
     throw new WritError('url_refused', `${what} at ${url.host} has a user name or password in it`)
   }
-  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback(url.hostname))) {
+  if (fault !== undefined) {
     throw new WritError(
       'url_refused',
       `${what} ${url.origin} is not encrypted; use https (http is accepted on loopback only)`,
     )
   }
   return url
-}
-
-function isLoopback(hostname: string): boolean {
-  return (
-    hostname === 'localhost' ||
-    hostname.endsWith('.localhost') ||
-    hostname === '[::1]' ||
-    // `new URL` has already turned every other spelling of an IPv4 address into this one.
-    /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(hostname)
-  )
 }
 
 /** The `htu` of a proof: the URL without query and fragment (RFC 9449 §4.2). */

@@ -1,18 +1,8 @@
-/** Addresses that never leave the machine; `http:` is accepted for these alone. */
-export function isLoopbackHost(hostname: string): boolean {
-  return (
-    hostname === 'localhost' ||
-    hostname.endsWith('.localhost') ||
-    hostname === '[::1]' ||
-    /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(hostname)
-  )
-}
+import { urlFault } from '../lib/credential-url.ts'
 
 function secureUrl(text: string): URL | undefined {
   const url = URL.canParse(text) ? new URL(text) : undefined
-  if (url === undefined || url.username !== '' || url.password !== '') return undefined
-  if (url.protocol === 'https:') return url
-  return url.protocol === 'http:' && isLoopbackHost(url.hostname) ? url : undefined
+  return url === undefined || urlFault(url) !== undefined ? undefined : url
 }
 
 /**

@@ -5,6 +5,7 @@
  * The connection is made again, with growing pauses, for as long as the feed is followed. A stream
  * that falls silent is given up: heartbeats come several times a second.
  */
+import { urlFault } from '../lib/credential-url.ts'
 import type { FeedFollower, FeedSubscription, FeedTransport } from './feed.ts'
 import { MAX_FEED_TEXT_BYTES } from './feed-text.ts'
 
@@ -20,12 +21,11 @@ export interface HttpFeedOptions {
 
 const MAX_RETRY_MS = 2000
 const MAX_EVENT_BYTES = MAX_FEED_TEXT_BYTES + 256
-const LOOPBACK = new Set(['127.0.0.1', '[::1]', 'localhost'])
 
 /** @throws {TypeError} when the URL is not one that can be trusted */
 export function httpFeed(options: HttpFeedOptions): FeedTransport {
   const url = new URL(options.url)
-  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && LOOPBACK.has(url.hostname))) {
+  if (urlFault(url) !== undefined) {
     throw new TypeError('the feed must be https, or http on loopback')
   }
   const readOnly = async (): Promise<never> => {

@@ -1,4 +1,5 @@
 /** URLs as proofs and configurations name them: RFC 3986, never the forgiving reading of browsers. */
+import { urlFault } from '../lib/credential-url.ts'
 
 interface Parts {
   readonly scheme: 'http' | 'https'
@@ -33,16 +34,12 @@ export function normaliseTarget(uri: string): string | undefined {
  * @throws {TypeError} unless it is `https:`, or `http:` on a loopback host, without user information
  */
 export function checkUrl(url: string, name: string): URL {
-  const parts = split(url)
-  if (parts === undefined) throw new TypeError(`${name} must be an absolute http(s) url`)
-  if (parts.scheme === 'http' && !isLoopback(parts.host)) {
+  if (split(url) === undefined) throw new TypeError(`${name} must be an absolute http(s) url`)
+  const parsed = new URL(url)
+  if (urlFault(parsed) !== undefined) {
     throw new TypeError(`${name} must be https unless its host is loopback`)
   }
-  return new URL(url)
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '[::1]' || /^127(\.[0-9]{1,3}){3}$/.test(host)
+  return parsed
 }
 
 function split(uri: string): Parts | undefined {

@@ -2,6 +2,7 @@
 import { fileSink } from '../audit/file.ts'
 import type { AuditRecord, AuditSink } from '../audit/record.ts'
 import type { Ledger } from '../ledger/ledger.ts'
+import { urlFault } from '../lib/credential-url.ts'
 import type { FeedTransport } from '../revocation/feed.ts'
 import { httpFeed } from '../revocation/http-feed.ts'
 import type { Algorithm } from '../token/algorithm.ts'
@@ -9,14 +10,10 @@ import type { KeySource } from '../token/key-set.ts'
 import { remoteKeySet } from '../token/remote-key-set.ts'
 import type { DefinitionsOption } from './definitions.ts'
 
-const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]'])
-
 /** @throws {TypeError} not an absolute https URL (http on loopback only), or with query or fragment */
 export function parseUrl(name: string, value: unknown): URL {
   const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : undefined
-  const secure =
-    url?.protocol === 'https:' || (url?.protocol === 'http:' && LOOPBACK.has(url.hostname))
-  if (url === undefined || !secure || url.search !== '' || url.hash !== '' || url.username !== '') {
+  if (url === undefined || urlFault(url) !== undefined || url.search !== '' || url.hash !== '') {
     throw new TypeError(
       `${name}: expected an https URL without query or fragment (http on loopback only)`,
     )

@@ -87,7 +87,7 @@ test('quoted text is one short line without tokens or invisible characters', () 
 const urls: [string, boolean][] = [
   ['https://mcp.example/mcp', true],
   ['http://localhost:4474/mcp', true],
-  ['http://a.localhost/', true],
+  ['http://a.localhost/', false],
   ['http://127.0.0.1:1/', true],
   ['http://127.9.9.9/', true],
   ['http://[::1]/', true],
