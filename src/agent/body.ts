@@ -1,25 +1,13 @@
 import { isJsonObject, type JsonObject, parseJson } from '../lib/json.ts'
+import { readBounded } from '../lib/read-bounded.ts'
 
 /**
  * Reads at most `maxBytes` of a response's body; undefined when there is more, or when it is cut off.
- * What another party sends must not fill this one's memory.
  */
 export async function readText(response: Response, maxBytes: number): Promise<string | undefined> {
-  if (response.body === null) return ''
-  const reader = response.body.getReader()
-  const chunks: Uint8Array[] = []
-  let size = 0
   try {
-    for (;;) {
-      const { done, value } = await reader.read()
-      if (done) return Buffer.concat(chunks).toString('utf8')
-      size += value.byteLength
-      if (size > maxBytes) {
-        await reader.cancel()
-        return undefined
-      }
-      chunks.push(value)
-    }
+    const bytes = await readBounded(response.body, maxBytes)
+    return bytes.byteLength > maxBytes ? undefined : Buffer.from(bytes).toString('utf8')
   } catch {
     return undefined
   }

@@ -8,6 +8,7 @@
  * after a fifth of `maxAgeMs` while the issuer can be reached.
  */
 import { isJsonObject, parseJson } from '../lib/json.ts'
+import { readBounded } from '../lib/read-bounded.ts'
 import { Refusal, refuse } from '../refusal.ts'
 import type { Algorithm } from './algorithm.ts'
 import type { VerificationKey } from './jws.ts'
@@ -139,13 +140,9 @@ async function fetchText(url: URL, get: typeof fetch, signal: AbortSignal): Prom
     await response.body?.cancel()
     throw new Error(`key set answered ${response.status}`)
   }
-  const chunks: Uint8Array[] = []
-  let bytes = 0
-  for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
-    bytes += chunk.length
-    // Leaving the loop cancels the rest of the body.
-    if (bytes > MAX_SET_BYTES) throw new Error(`key set is larger than ${MAX_SET_BYTES} bytes`)
-    chunks.push(chunk)
+  const bytes = await readBounded(response.body, MAX_SET_BYTES)
+  if (bytes.byteLength > MAX_SET_BYTES) {
+    throw new Error(`key set is larger than ${MAX_SET_BYTES} bytes`)
   }
-  return Buffer.concat(chunks)
+  return bytes
 }

@@ -1,3 +1,4 @@
+import { readBounded } from '../../lib/read-bounded.ts'
 import type { AuthInfo } from '../auth-info.ts'
 import type { Allowed, GateRequest, Outcome, Refused } from '../request.ts'
 import type { Verifier } from '../verifier.ts'
@@ -80,22 +81,11 @@ export async function checkFetch(
 /** Stops one byte past the limit, which is how the verifier learns that there was more. */
 async function readBody(request: Request, maxBytes: number): Promise<Uint8Array | 'broken off'> {
   if (request.bodyUsed) throw new TypeError(PARSER_RAN_BEFORE)
-  const reader = request.body?.getReader()
-  if (reader === undefined) return new Uint8Array()
-  const chunks: Uint8Array[] = []
-  let length = 0
   try {
-    while (length <= maxBytes) {
-      const { done, value } = await reader.read()
-      if (done) break
-      chunks.push(value)
-      length += value.byteLength
-    }
-    if (length > maxBytes) await reader.cancel()
+    return await readBounded(request.body, maxBytes)
   } catch {
     return 'broken off'
   }
-  return Buffer.concat(chunks, Math.min(length, maxBytes + 1))
 }
 
 export function refusalResponse({ status, headers, body }: Refused): Response {
