@@ -15,6 +15,7 @@ import type { Subject } from '../revocation/target.ts'
 import type { VerifiedToken } from '../token/access-token.ts'
 import { ACTION_SCOPE, type Actor, SESSION_SCOPE } from '../token/claims.ts'
 import { type VerifiedProof, verifyProof } from '../token/dpop.ts'
+import { spendIdOf } from '../token/spend-id.ts'
 import { type Credential, parseAuthorization } from './credential.ts'
 import { definitionHashFor, inputSchemaOf } from './definitions.ts'
 import { checkDoors, type Doors } from './doors.ts'
@@ -50,8 +51,6 @@ export interface Examination {
   /** Who holds the token's key: a DPoP proof, or the certificate of the connection. */
   holder?: VerifiedProof | { readonly certificate: string }
   granted?: GrantedDetail
-  /** The ledger's name for what is spent. */
-  spendId?: string
 }
 
 export type Step = (exam: Examination, parts: Parts) => void | Promise<void>
@@ -68,7 +67,6 @@ export const STEPS: readonly Step[] = [
   action,
   legacySession,
   notRevoked,
-  notBeforeEpoch,
   spend,
 ]
 
@@ -241,54 +239,35 @@ export function actors(act: Actor | undefined): string[] {
 }
 
 /**
- * What the ledger may have forgotten cannot be proved unspent. A proof names its token by hash
- * (`ath`), so it is younger than the token: this one comparison covers both.
+ * Atomically, and last. The ledger is told when the token was issued, because what it may have
+ * forgotten cannot be proved unspent. That covers proofs too: a proof names its token by hash
+ * (`ath`), so none can have been spent before its token was issued.
  */
-function notBeforeEpoch(exam: Examination, { ledger, ...parts }: Parts): void {
-  exam.spendId ??= spendId(exam, parts)
-  if (established(exam.token).claims.iat < ledger.honoursFrom(exam.spendId)) {
-    refuse({ code: 'token_before_epoch' })
-  }
-}
-
-/**
- * Atomically, and last. The ledger is told the token's age once more: a store that has lost its
- * memory since the look before must say so at the moment of the spend.
- */
-async function spend(exam: Examination, { ledger, ...parts }: Parts): Promise<void> {
+async function spend(exam: Examination, { ledger, issuer, resource }: Parts): Promise<void> {
   const { claims, kind, expiresAt } = established(exam.token)
   const holder = established(exam.holder)
-  const id = exam.spendId ?? spendId(exam, parts)
+  const { iat, jti } = claims
+  const id = spendIdOf({ issuer, resource, jti })
 
   if (kind === 'session') {
-    // Over a certificate's own connection there is no proof that could be replayed.
-    if ('certificate' in holder) return
-    const first = await ledger.spend(id, holder.expiresAt, claims.iat)
-    if (!first) refuse({ code: 'proof_replayed' })
+    if ('certificate' in holder) {
+      // Over a certificate's own connection there is no proof that could be replayed.
+      if (iat < ledger.honoursFrom(id)) refuse({ code: 'token_before_epoch' })
+    } else if (!(await ledger.spend(`p:${holder.id}`, holder.expiresAt, iat))) {
+      refuse({ code: 'proof_replayed' })
+    }
     return
   }
   const uses = established(exam.granted).max_uses
   if (uses === 1) {
-    if (!(await ledger.spend(id, expiresAt, claims.iat))) refuse({ code: 'token_spent' })
+    if (!(await ledger.spend(id, expiresAt, iat))) refuse({ code: 'token_spent' })
     return
   }
   const use =
     'certificate' in holder
       ? { id: `c:${randomUUID()}`, until: expiresAt }
       : { id: `p:${holder.id}`, until: Math.max(expiresAt, holder.expiresAt) }
-  if (!(await ledger.use(id, uses, use.id, use.until, claims.iat))) refuse({ code: 'token_spent' })
-}
-
-/**
- * What is spent: an action token by (issuer, resource, `jti`), never by its text, which has many
- * spellings; for a session token the proof that came with it.
- */
-function spendId(exam: Examination, { issuer, resource }: Pick<Parts, 'issuer' | 'resource'>) {
-  const { claims, kind } = established(exam.token)
-  const holder = established(exam.holder)
-  if (kind === 'session' && !('certificate' in holder)) return `p:${holder.id}`
-  const name = JSON.stringify([issuer, resource, claims.jti])
-  return `t:${createHash('sha256').update(name).digest('base64url')}`
+  if (!(await ledger.use(id, uses, use.id, use.until, iat))) refuse({ code: 'token_spent' })
 }
 
 /** A step that runs without the one before it is a bug, and fails closed. */

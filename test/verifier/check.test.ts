@@ -4,8 +4,10 @@
  * right token.
  */
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import { hashDefinition } from '../../src/action/hash.ts'
+import { memoryLedger } from '../../src/ledger/memory.ts'
 import { Refusal } from '../../src/refusal.ts'
 import { Revocations } from '../../src/revocation/revocations.ts'
 import { createTokenVerifier } from '../../src/token/access-token.ts'
@@ -87,6 +89,9 @@ function makeParts(
     ...overrides,
   } as Parts & { ledger: ReturnType<typeof startedLedger> }
 }
+
+/** A ledger that begins a little later, and so cannot know what is spent until then. */
+const startingLedger = () => memoryLedger({ clock: () => clock.now() + 5 })
 
 /** The reason's code and, where it has one, what it names; `allowed` when nothing refused. */
 async function outcome(
@@ -449,9 +454,9 @@ const cases: Case[] = [
   },
   {
     title: 'a token older than the memory of the ledger',
-    step: 'notBeforeEpoch',
+    step: 'spend',
     refused: 'token_before_epoch',
-    parts: () => ({ ledger: { ...startedLedger(), honoursFrom: () => clock.now() + 1 } }),
+    parts: () => ({ ledger: startingLedger() }),
   },
 ]
 
@@ -567,6 +572,24 @@ test('a session token is good again, its proof is not', async () => {
   assert.equal(await outcome(parts, request({ token, message: list })), 'allowed')
 })
 
+test('a session token from before the memory of the ledger is refused, and so is a task token', async () => {
+  const parts = makeParts({ ledger: startingLedger() })
+  const list = { jsonrpc: '2.0', id: 1, method: 'tools/list' }
+  const session = request({ token: mint(claimsFor('session')), message: list })
+  assert.equal(await outcome(parts, session), 'token_before_epoch')
+  const claims = claimsFor({ method: 'tasks/get', name: 'task-1' }, { maxUses: 2 })
+  const poll = { jsonrpc: '2.0', id: 1, method: 'tasks/get', params: { taskId: 'task-1' } }
+  assert.equal(
+    await outcome(parts, request({ token: mint(claims), message: poll })),
+    'token_before_epoch',
+  )
+  const certificate = Buffer.from('certificate')
+  const cnf = { 'x5t#S256': createHash('sha256').update(certificate).digest('base64url') }
+  const token = mint(claimsFor('session', { cnf }))
+  const over = request({ token, message: list, scheme: 'Bearer', certificate })
+  assert.equal(await outcome({ ...parts, certificates: true }, over), 'token_before_epoch')
+})
+
 test('a session token calls no tool, whatever it carries', async () => {
   const token = mint(claimsFor('session'))
   assert.equal(
@@ -633,7 +656,6 @@ test('the steps are in the order of the design', () => {
       'action',
       'legacySession',
       'notRevoked',
-      'notBeforeEpoch',
       'spend',
     ],
   )
