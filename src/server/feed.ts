@@ -38,6 +38,11 @@ export function createFeedStreams(
       // Ending the stream ends the connection, so that closing need not wait for it to be reused.
       Connection: 'close',
     })
+    // Nothing is ever written to who asks for the headers alone, so nothing would end it either.
+    if (ctx.method === 'HEAD') {
+      res.end()
+      return
+    }
     res.flushHeaders()
     const subscription = feedStream(transport, (chunk) => {
       if (res.writableEnded || res.destroyed) return

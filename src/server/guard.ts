@@ -30,15 +30,28 @@ export function createGuard(ours: readonly string[], listener: Address): Guard {
     hosts.add(`${host}:${listener.port}`)
     origins.add(`http://${host}:${listener.port}`)
   }
-  return ({ headers, socket }) => {
+  return ({ headers, rawHeaders, socket }) => {
     const { host, origin } = headers
-    if (host === undefined || !(hosts.has(host.toLowerCase()) || isReached(host, socket))) {
+    // Node keeps the first of several; what stands before us may go by the last (RFC 9112 §3.2).
+    if (host === undefined || hasTwoHosts(rawHeaders)) {
+      refuse({ code: 'origin_refused', header: 'host' })
+    }
+    if (!(hosts.has(host.toLowerCase()) || isReached(host, socket))) {
       refuse({ code: 'origin_refused', header: 'host' })
     }
     if (origin !== undefined && !origins.has(origin.toLowerCase())) {
       refuse({ code: 'origin_refused', header: 'origin' })
     }
   }
+}
+
+function hasTwoHosts(rawHeaders: readonly string[]): boolean {
+  let count = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]!
+    if (name.length === 4 && name.toLowerCase() === 'host') count += 1
+  }
+  return count > 1
 }
 
 /**

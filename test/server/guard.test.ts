@@ -24,7 +24,7 @@ const cases: [string, string, string | undefined, string, boolean][] = [
 for (const [issuer, listener, host, localAddress, accepted] of cases) {
   test(`on ${listener} the host ${host} is ${accepted ? 'ours' : 'foreign'}`, () => {
     const guard = createGuard([issuer], { host: listener, port: 4470 })
-    const request = { headers: { host }, socket: { localAddress, localPort: 4470 } }
+    const request = { headers: { host }, rawHeaders: [], socket: { localAddress, localPort: 4470 } }
     const check = () => guard(request as unknown as IncomingMessage)
     if (accepted) check()
     else assert.throws(check, Refusal)

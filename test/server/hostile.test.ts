@@ -124,6 +124,26 @@ test('a request without Host is refused', async () => {
   assert.equal(statusOf(await raw('GET /jwks HTTP/1.0\r\n\r\n')), 421)
 })
 
+test('a request with two Hosts is refused, whichever comes first', async () => {
+  for (const hosts of [
+    [host(), 'evil.example'],
+    ['evil.example', host()],
+  ]) {
+    const lines = hosts.map((each) => `Host: ${each}\r\n`).join('')
+    assert.equal(
+      statusOf(await raw(`GET /jwks HTTP/1.1\r\n${lines}Connection: close\r\n\r\n`)),
+      421,
+    )
+  }
+})
+
+test('who asks for the headers of the feed does not follow it', async () => {
+  for (let i = 0; i < 3; i += 1) {
+    const answer = await raw(`HEAD /revocations HTTP/1.1\r\nHost: ${host()}\r\n\r\n`)
+    assert.equal(statusOf(answer), 200)
+  }
+})
+
 test('an absolute request target does not stand in for Host', async () => {
   const answer = await raw(
     'GET http://127.0.0.1/jwks HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n',
