@@ -114,7 +114,12 @@ export class Refusal extends Error {
   readonly reason: Reason
 
   constructor(reason: Reason, options?: { cause?: unknown }) {
+    // Strangers cause refusals as often as they like, and a stack costs more than the rest of one. The
+    // reason says which check it was.
+    const { stackTraceLimit } = Error
+    Error.stackTraceLimit = 0
     super(reason.code, options)
+    Error.stackTraceLimit = stackTraceLimit
     this.name = 'Refusal'
     this.reason = reason
   }

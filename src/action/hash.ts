@@ -4,7 +4,7 @@
  * They cover the value that runs, never the bytes that were received: two JSON texts can be one
  * call. Broker, verifier and agent all take them from here.
  */
-import { createHash, timingSafeEqual } from 'node:crypto'
+import { hash, timingSafeEqual } from 'node:crypto'
 import type { Json, JsonObject } from '../lib/json.ts'
 import type { ContinuationInput } from './action.ts'
 import { canonicalText } from './canonical.ts'
@@ -30,7 +30,7 @@ export function isHash(text: Json | undefined): text is string {
 
 /** The hash of any JSON value. */
 export function hashJson(json: Json): string {
-  return createHash('sha256').update(canonicalText(json)).digest('base64url')
+  return hash('sha256', canonicalText(json), 'base64url')
 }
 
 /** Of a call's arguments; a call without arguments has `{}`. */

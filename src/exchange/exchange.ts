@@ -17,7 +17,7 @@
  */
 import type { Action } from '../action/action.ts'
 import { isTaskMethod } from '../action/demand.ts'
-import { type GrantedDetail, grantDetail, parseRequestedDetails } from '../action/mcp-action.ts'
+import { grantDetail, parseRequestedDetails } from '../action/mcp-action.ts'
 import type { AuditRecord } from '../audit/record.ts'
 import { understand } from '../catalogue/understand.ts'
 import { mintToken, newJti } from '../mint/mint.ts'
@@ -127,15 +127,13 @@ async function issue(trail: Trail, broker: Broker): Promise<Granted> {
     Math.floor(workload.expiresAt) - issuedAt,
   )
   if (lifetime <= 0) refuse({ code: 'identity_invalid', check: 'expiry' })
-  const details: readonly GrantedDetail[] | undefined =
-    action === undefined
-      ? undefined
-      : [
-          grantDetail(action, {
-            definitionHash: understood?.definitionHash,
-            maxUses: usesOf(action, decision.maxUses),
-          }),
-        ]
+  trail.granted =
+    action &&
+    grantDetail(action, {
+      definitionHash: understood?.definitionHash,
+      maxUses: usesOf(action, decision.maxUses),
+    })
+  const details = trail.granted && [trail.granted]
   const claims: TokenClaims = {
     iss: broker.issuer,
     aud: resource,

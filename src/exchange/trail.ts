@@ -1,5 +1,6 @@
 import type { Action } from '../action/action.ts'
 import { hashArguments, hashInput } from '../action/hash.ts'
+import type { GrantedDetail } from '../action/mcp-action.ts'
 import { type AuditRecord, cut, told } from '../audit/record.ts'
 import type { Workload } from '../identity/workload.ts'
 import type { Decision } from '../policy/engine.ts'
@@ -18,12 +19,14 @@ export interface Trail {
   key?: string
   action?: Action
   definitionHash?: string | undefined
+  /** What was about to be granted: it holds the hashes of the action already. */
+  granted?: GrantedDetail | undefined
   decision?: Decision
 }
 
 /** The part of a record that every outcome of an exchange shares. */
 function base(trail: Trail, recordArguments: boolean): Omit<AuditRecord, 'outcome'> {
-  const { action, decision } = trail
+  const { action, decision, granted } = trail
   return {
     time: new Date(trail.request.now * 1000).toISOString(),
     door: trail.request.door,
@@ -34,9 +37,10 @@ function base(trail: Trail, recordArguments: boolean): Omit<AuditRecord, 'outcom
     server: cut(trail.request.resource),
     method: action?.method,
     name: action?.identifier,
-    argumentsHash: action?.arguments === undefined ? undefined : hashArguments(action.arguments),
+    argumentsHash:
+      granted?.arguments_hash ?? (action?.arguments && hashArguments(action.arguments)),
     definitionHash: trail.definitionHash,
-    inputHash: action?.input === undefined ? undefined : hashInput(action.input),
+    inputHash: granted?.input_hash ?? (action?.input && hashInput(action.input)),
     arguments: recordArguments ? action?.arguments : undefined,
     decision: decision?.effect,
     policies: decision?.policies,

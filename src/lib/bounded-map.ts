@@ -30,6 +30,11 @@ export class BoundedMap<K, V> {
     return value
   }
 
+  /** Does not count as a use. */
+  has(key: K): boolean {
+    return this.#entries.has(key)
+  }
+
   set(key: K, value: V): this {
     if (!this.#entries.delete(key) && this.#entries.size >= this.#maxEntries) {
       for (const oldest of this.#entries.keys()) {

@@ -6,12 +6,13 @@
  * what was approved. Here they are errors (RFC 7493, RFC 8785 §3.1). What numbers are accepted is
  * decided in `json-number.ts`.
  *
- * One pass over the text builds the value and finds the faults; nothing recurses deeper than
- * `maxDepth`. Errors name an offset and what was expected, never a value of the input.
+ * Text in the one spelling `JSON.stringify` writes is read by `JSON.parse` (`json-plain.ts`). For any
+ * other, one pass builds the value and finds the faults; nothing recurses deeper than `maxDepth`. Errors name an offset and what was expected, never a value of the input.
  */
 import { isUtf8 } from 'node:buffer'
 import { JsonError } from './json-error.ts'
 import { JsonParser } from './json-parser.ts'
+import { parsePlain } from './json-plain.ts'
 
 export { JsonError } from './json-error.ts'
 
@@ -52,7 +53,7 @@ export function parseJson(input: Uint8Array | string, limits?: Partial<JsonLimit
   if (text.charCodeAt(0) === 0xfeff) {
     throw new JsonError('unicode', 0, 'expected no byte order mark')
   }
-  return new JsonParser(text, maxDepth).whole()
+  return parsePlain(text, maxDepth) ?? new JsonParser(text, maxDepth).whole()
 }
 
 /** Whether a JSON value is an object (not an array, not null). */

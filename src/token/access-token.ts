@@ -119,7 +119,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
     if (!sameAlgorithm(header.alg, key.algorithm)) refuseToken('key')
     const signature = refusing(() => decodeSegment(segments.signature))
     if (!verifySignature(segments.signingInput, signature, key)) refuseToken('signature')
-    if (headers.get(segments.header) === undefined) headers.set(ownText(segments.header), header)
+    if (!headers.has(segments.header)) headers.set(ownText(segments.header), header)
 
     const read = readClaims(refusing(() => decodeJsonSegment(segments.payload)))
     const token = { ...read, expiresAt: read.claims.exp }

@@ -4,7 +4,7 @@
  * The twelve checks of §4.3, each marked where it is made. All but the replay of `jti`, which only a
  * ledger can see: spend `VerifiedProof.id`.
  */
-import { createHash, timingSafeEqual } from 'node:crypto'
+import { hash, timingSafeEqual } from 'node:crypto'
 import { BoundedMap } from '../lib/bounded-map.ts'
 import { isJsonObject, type JsonObject } from '../lib/json.ts'
 import { type ProofCheck, type Reason, Refusal, refuse } from '../refusal.ts'
@@ -190,7 +190,7 @@ function checkOptionalTimes({ exp, nbf }: JsonObject, now: number, skewSeconds: 
 
 /** Check 12, its first half; the second (key = token's binding) is for who has read the token. */
 function checkTokenHash({ ath }: JsonObject, accessToken: string): void {
-  const wanted = createHash('sha256').update(accessToken).digest('base64url')
+  const wanted = hash('sha256', accessToken, 'base64url')
   const given = Buffer.from(typeof ath === 'string' ? ath : '')
   if (given.length !== wanted.length || !timingSafeEqual(given, Buffer.from(wanted))) {
     refuseProof('token_hash')

@@ -1,11 +1,11 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 
 /**
  * base64url(SHA-256) of several strings, such that no two different lists have one hash: each string
  * is preceded by its length, so `["a", "bc"]` and `["ab", "c"]` differ.
  */
 export function hashStrings(strings: readonly string[]): string {
-  const hash = createHash('sha256')
-  for (const text of strings) hash.update(`${Buffer.byteLength(text)}:${text}`)
-  return hash.digest('base64url')
+  let joined = ''
+  for (const text of strings) joined += `${Buffer.byteLength(text)}:${text}`
+  return hash('sha256', joined, 'base64url')
 }

@@ -10,32 +10,33 @@ export function recordOf(
 ): AuditRecord {
   const { demand, token, holder, granted } = exam
   const claims = token?.claims
-  return {
+  const why = reason === undefined ? undefined : told(reason)
+  return defined<AuditRecord>({
     time: new Date(exam.now * 1000).toISOString(),
     door: 'verifier',
-    outcome: reason === undefined ? 'allowed' : 'refused',
-    ...(reason === undefined ? {} : told(reason)),
-    ...defined({
-      workload: claims?.client_id,
-      principal: claims?.sub,
-      actors: claims?.act === undefined ? undefined : actors(claims.act),
-      session: claims?.sid,
-      task: claims?.txn,
-      server: resource,
-      method: demand?.method,
-      name: demand?.token === 'action' ? cut(demand.identifier) : undefined,
-      argumentsHash: granted?.arguments_hash,
-      definitionHash: granted?.definition_hash,
-      inputHash: granted?.input_hash,
-      jti: claims?.jti,
-      key: holder === undefined ? undefined : 'jkt' in holder ? holder.jkt : holder.certificate,
-      address: exam.request.address,
-    }),
-  }
+    outcome: why === undefined ? 'allowed' : 'refused',
+    reason: why?.reason,
+    evidence: why?.evidence,
+    workload: claims?.client_id,
+    principal: claims?.sub,
+    actors: claims?.act === undefined ? undefined : actors(claims.act),
+    session: claims?.sid,
+    task: claims?.txn,
+    server: resource,
+    method: demand?.method,
+    name: demand?.token === 'action' ? cut(demand.identifier) : undefined,
+    argumentsHash: granted?.arguments_hash,
+    definitionHash: granted?.definition_hash,
+    inputHash: granted?.input_hash,
+    jti: claims?.jti,
+    key: holder === undefined ? undefined : 'jkt' in holder ? holder.jkt : holder.certificate,
+    address: exam.request.address,
+  })
 }
 
-function defined<T extends object>(members: T): Partial<T> {
-  return Object.fromEntries(
-    Object.entries(members).filter(([, value]) => value !== undefined),
-  ) as Partial<T>
+/** Sinks are other people's code: a member that is not there is not `undefined` either. */
+function defined<T extends object>(members: T): T {
+  const kept: Partial<T> = {}
+  for (const name in members) if (members[name] !== undefined) kept[name] = members[name]
+  return kept as T
 }
