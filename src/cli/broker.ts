@@ -18,8 +18,9 @@ import type { FeedTransport } from '../revocation/feed.ts'
 import { RevocationPublisher, type RevocationRequest } from '../revocation/publisher.ts'
 import { Revocations } from '../revocation/revocations.ts'
 import { parseTarget, type Revocation } from '../revocation/target.ts'
-import { createServer } from '../server/server.ts'
+import { type BrokerParts, createServer } from '../server/server.ts'
 import { PROOF_MAX_AHEAD_SECONDS } from '../token/dpop.ts'
+import { spendIdOf } from '../token/spend-id.ts'
 import { CliError } from './answer.ts'
 import { messageOf, openParts, type Parts, reloadParts } from './broker-parts.ts'
 import { controlPath, openControl } from './control.ts'
@@ -91,6 +92,7 @@ export async function startBroker(
       revocations,
       feed: transport,
       clients: config.clients,
+      ...(ledger.kind === 'redis' ? { isSpent: spentIn(ledger, config.issuer) } : {}),
       checks: {
         trust: () =>
           parts.bundles.trustDomains().some((name) => parts.bundles.usableKeys(name) > 0),
@@ -201,6 +203,17 @@ function brokerOf(
     },
     recordArguments: config.audit.arguments,
     ...(onStep === undefined ? {} : { onStep }),
+  }
+}
+
+/** In a store that the verifiers share; what is in another one, nobody here can know. */
+function spentIn(ledger: Ledger, issuer: string): NonNullable<BrokerParts['isSpent']> {
+  return async ({ aud, jti, iat }) => {
+    const resource = String(aud)
+    const id = spendIdOf({ issuer, resource, jti: String(jti) })
+    // What the store may have forgotten is honoured by no verifier.
+    if (!(Number(iat) >= ledger.honoursFrom(id))) return true
+    return ledger.isSpent(id, resource)
   }
 }
 

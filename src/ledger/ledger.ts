@@ -46,6 +46,16 @@ export interface Ledger {
   ): Promise<boolean>
 
   /**
+   * Whether `spend` has marked `id` and the mark is still kept. It only tells what was so a moment
+   * ago: what may happen once is decided by `spend` alone. Uses counted by `use` are not looked at.
+   *
+   * @param resource whose verifiers spend, for a broker that shares their store; otherwise what this
+   * ledger itself has spent
+   * @throws {Refusal} ledger_unavailable
+   */
+  isSpent(id: string, resource?: string): Promise<boolean>
+
+  /**
    * Remembers `value` under `id` if nothing is there yet, and answers what is there.
    * (An SVID and the first key that used it.) `value` has the form of an id. For brokers.
    */

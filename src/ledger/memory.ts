@@ -100,6 +100,12 @@ export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
       return true
     },
 
+    async isSpent(id) {
+      checkId(id)
+      if (!open) throw unavailable('the ledger is closed')
+      return live(`s${id}`, clock()) !== undefined
+    },
+
     async bind(id, value, expiresAt) {
       checkId(id)
       checkId(value, 'value')

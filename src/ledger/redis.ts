@@ -240,6 +240,15 @@ export function redisLedger(options: RedisLedgerOptions): Ledger {
       return false
     },
 
+    async isSpent(id, of) {
+      checkId(id)
+      const tag = shortHash(id)
+      const theirs = role === 'verifier' ? names : keyNames(prefix, of)
+      const key = role === 'broker' && of === undefined ? names.broker('p', tag) : theirs.spent(tag)
+      const { replies } = await run(tag, undefined, [['get', key]])
+      return answerOf(replies[0]) !== null
+    },
+
     async bind(id, value, expiresAt) {
       checkId(id)
       checkId(value, 'value')

@@ -131,6 +131,12 @@ export function sqliteLedger(options: SqliteLedgerOptions): Ledger {
       })
     },
 
+    async isSpent(id) {
+      checkId(id)
+      if (statements === undefined || closing) throw unavailable('the ledger is not open')
+      return statements.spent.get(`s${id}`, clock()) !== undefined
+    },
+
     async bind(id, value, expiresAt) {
       checkId(id)
       checkId(value, 'value')
@@ -194,6 +200,7 @@ function prepare(database: DatabaseSync) {
       WHERE mark.uses < ? OR mark.until <= ?`),
     bind: sql(`INSERT INTO mark VALUES (?, ?, ?, 0) ON CONFLICT (id) DO UPDATE
       SET until = excluded.until, value = excluded.value WHERE mark.until <= ?`),
+    spent: sql(`SELECT 1 FROM mark WHERE id = ? AND until > ?`),
     find: sql(`SELECT value FROM mark WHERE id = ?`),
     purge: sql(`DELETE FROM mark WHERE id IN (SELECT id FROM mark WHERE until <= ? LIMIT ?)`),
     feed: sql(`SELECT id, text, until FROM feed`),

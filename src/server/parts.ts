@@ -70,8 +70,8 @@ export interface BrokerParts {
   /** What else must be well before `/readyz` says so, by name. */
   readonly checks?: Readonly<Record<string, Check>>
   /**
-   * Whether a token's one use is known to be spent; for introspection. Without it a spent token is
-   * reported as active until it expires, because only its verifiers know.
+   * Whether a token's one use is known to be spent; for introspection. Without it (the verifiers have
+   * a store of their own) a spent token is reported as active until it expires.
    */
   readonly isSpent?: (claims: JsonObject) => Promise<boolean>
   readonly log?: Logger

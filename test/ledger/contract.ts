@@ -55,6 +55,17 @@ export function ledgerContract(
       assert.equal(await ledger.spend(id, inAMinute() + 200), false, 'with another expiry too')
     })
 
+    it('what is spent can be asked, and asking spends nothing', async () => {
+      const id = newId()
+      assert.equal(await ledger.isSpent(id), false)
+      assert.equal(await ledger.isSpent(id), false)
+      assert.equal(await ledger.spend(id, inAMinute()), true)
+      assert.equal(await ledger.isSpent(id), true)
+      const proof = newId()
+      await ledger.use(newId(), 2, proof, inAMinute())
+      assert.equal(await ledger.isSpent(proof), true)
+    })
+
     for (const count of [50, 1000]) {
       it(`of ${count} concurrent spends of one id, exactly one wins`, async () => {
         const id = newId()
@@ -88,6 +99,7 @@ export function ledgerContract(
         await assert.rejects(ledger.use(id, 1, newId(), inAMinute()), TypeError)
         await assert.rejects(ledger.use(newId(), 1, id, inAMinute()), TypeError)
         await assert.rejects(ledger.bind(id, 'v', inAMinute()), TypeError)
+        await assert.rejects(ledger.isSpent(id), TypeError)
       })
     }
 

@@ -72,6 +72,10 @@ describe('a Redis user with the rights that writ prints', { skip }, () => {
     await untilSpending(ledger)
     assert.equal(await ledger.spend(id, now() + 60), true)
     assert.equal(await ledger.spend(id, now() + 60), false)
+    assert.equal(await ledger.isSpent(id), true)
+    assert.equal(await broker.ledger.isSpent(id, resource), true, 'brokers read what is spent')
+    assert.equal(await broker.ledger.isSpent(id, other), false)
+    assert.equal(await broker.ledger.isSpent(id), false)
     assert.equal(await ledger.use('u', 2, 'proof-1', now() + 60), true)
     assert.equal(
       await broker.ledger.spend(id, now() + 60),
