@@ -1,5 +1,5 @@
 import type { Context } from 'koa'
-import type { AuditRecord, AuditSink } from '../audit/record.ts'
+import { type AuditRecord, type AuditSink, told } from '../audit/record.ts'
 import type { Reason } from '../refusal.ts'
 import type { WireError } from './errors.ts'
 
@@ -27,20 +27,16 @@ export interface Noted {
 /** Records it, with the caller's address. Rejects when the record is not durable. */
 export function note(audit: AuditSink, ctx: Context, noted: Noted): Promise<void> {
   const { reason } = noted
-  const told: Partial<AuditRecord> =
-    typeof reason === 'object' ? tell(reason) : reason === undefined ? {} : { reason }
+  const why: Partial<AuditRecord> =
+    typeof reason === 'object' ? told(reason) : reason === undefined ? {} : { reason }
   return audit.record({
     time: new Date(noted.now * 1000).toISOString(),
     door: noted.door,
     outcome: noted.outcome,
-    ...told,
+    ...why,
     ...noted.about,
     ...(ctx.req.socket.remoteAddress === undefined
       ? {}
       : { address: ctx.req.socket.remoteAddress }),
   })
-}
-
-function tell({ code, ...evidence }: Reason): Partial<AuditRecord> {
-  return { reason: code, evidence }
 }

@@ -7,7 +7,7 @@
  */
 import type { Ledger } from '../ledger/ledger.ts'
 import type { JsonObject } from '../lib/json.ts'
-import { refuse } from '../refusal.ts'
+import { Refusal, refuse } from '../refusal.ts'
 import type { Algorithm } from '../token/algorithm.ts'
 import { hashStrings } from '../token/hash-strings.ts'
 import { JwsError, parseJws, verifyJws } from '../token/jws.ts'
@@ -21,9 +21,29 @@ export const ASSERTION_MAX_SECONDS = 300
 export const CLOCK_SKEW_SECONDS = 5
 const MAX_ASSERTION_BYTES = 8 * 1024
 
-/** What is spent when a client assertion is used; two assertions never share it. */
-export function assertionSpendId(clientId: string, jti: string): string {
-  return `a:${hashStrings([clientId, jti])}`
+/** When an assertion can have been made at the earliest; one that does not say may be as old as its end allows. */
+export function madeFrom({ iat, exp }: { readonly iat?: unknown; readonly exp: number }): number {
+  return (typeof iat === 'number' ? iat : exp - ASSERTION_MAX_SECONDS) - CLOCK_SKEW_SECONDS
+}
+
+/**
+ * Uses an assertion up; two assertions never share what is spent.
+ *
+ * @param earliest see `madeFrom`: a store that has lost something may have seen the use before
+ * @returns false when it was used before, or may have been
+ */
+export async function spendAssertion(
+  ledger: Pick<Ledger, 'spend'>,
+  assertion: { readonly clientId: string; readonly jti: string; readonly until: number },
+  earliest: number,
+): Promise<boolean> {
+  const id = `a:${hashStrings([assertion.clientId, assertion.jti])}`
+  try {
+    return await ledger.spend(id, assertion.until, earliest)
+  } catch (error) {
+    if (error instanceof Refusal && error.reason.code === 'token_before_epoch') return false
+    throw error
+  }
 }
 
 /** Why this assertion's claims are not acceptable; `undefined` when they are. One rule for all doors. */
@@ -83,9 +103,9 @@ export function clientAuthenticator(options: {
     if (fault !== undefined) reject(fault)
     const { clientId } = found.client
     if ((form.get('client_id') ?? clientId) !== clientId) reject('client_id differs')
-    const { jti, exp } = payload as { jti: string; exp: number }
-    const until = exp + CLOCK_SKEW_SECONDS
-    if (!(await ledger.spend(assertionSpendId(clientId, jti), until))) reject('assertion replayed')
+    const { jti, exp, iat } = payload as { jti: string; exp: number; iat?: number }
+    const used = { clientId, jti, until: exp + CLOCK_SKEW_SECONDS }
+    if (!(await spendAssertion(ledger, used, madeFrom({ iat, exp })))) reject('assertion replayed')
     return found.client
   }
 }

@@ -15,7 +15,7 @@ import { mintToken, newJti } from '../mint/mint.ts'
 import { refuse } from '../refusal.ts'
 import { sessionId } from '../token/session-id.ts'
 import { note } from './answer.ts'
-import { assertionFault, assertionSpendId, CLOCK_SKEW_SECONDS } from './client-auth.ts'
+import { assertionFault, CLOCK_SKEW_SECONDS, madeFrom, spendAssertion } from './client-auth.ts'
 import { CLIENT_ALGORITHMS } from './metadata.ts'
 import { CLIENT_SCOPES, type Client } from './parts.ts'
 import type { Proven } from './token.ts'
@@ -47,9 +47,11 @@ export function createProvider(parts: ProviderParts): Provider {
     clockTolerance: CLOCK_SKEW_SECONDS,
     ttl: { ClientCredentials: CLIENT_TOKEN_SECONDS },
     routes: { token: '/token' },
-    async assertJwtClientAuthClaimsAndHeader(_ctx, claims) {
+    async assertJwtClientAuthClaimsAndHeader(ctx, claims) {
       const fault = assertionFault(claims, { issuer, now: clock() })
       if (fault !== undefined) throw new errors.InvalidClientAuth(fault)
+      const { iat, exp } = claims as { iat?: unknown; exp: number }
+      ;(ctx as unknown as Context).state.assertionMadeFrom = madeFrom({ iat, exp })
     },
     features: {
       devInteractions: { enabled: false },
@@ -83,7 +85,15 @@ function claimReplaysAtomically(provider: Provider, broker: Broker): void {
   const detection = provider.ReplayDetection as unknown as {
     unique(iss: string, jti: string, exp: number): Promise<boolean>
   }
-  detection.unique = (iss, jti, exp) => broker.ledger.spend(assertionSpendId(iss, jti), exp)
+  detection.unique = (clientId, jti, until) => {
+    const { state } = Provider.ctx as unknown as Context
+    const earliest: unknown = state.assertionMadeFrom
+    return spendAssertion(
+      broker.ledger,
+      { clientId, jti, until },
+      typeof earliest === 'number' ? earliest : madeFrom({ exp: until }),
+    )
+  }
 }
 
 interface ClientToken {

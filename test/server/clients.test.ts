@@ -283,6 +283,26 @@ test('of forty uses of one proof with forty assertions exactly one succeeds, in 
   }
 })
 
+test('an assertion that a store may have seen and forgotten is refused everywhere', async () => {
+  // The fixture's store remembers one minute.
+  const cases: [Record<string, unknown>, boolean][] = [
+    [{ iat: seconds() - 30, exp: seconds() + 30 }, true],
+    [{ iat: seconds() - 120, exp: seconds() + 30 }, false],
+    [{ iat: undefined, exp: seconds() + 290 }, true],
+    [{ iat: undefined, exp: seconds() + 30 }, false],
+  ]
+  for (const [claims, counts] of cases) {
+    const answers = [
+      await postToken(fixture, clientForm(admin, claims), { nonce: nonce() }),
+      await introspect('x', admin, claims),
+    ]
+    for (const { status, body } of answers) {
+      assert.equal(status, counts ? 200 : 401)
+      if (!counts) assert.equal(body.error, 'invalid_client')
+    }
+  }
+})
+
 test('an assertion used at one endpoint is used up at the others', async () => {
   const form = clientForm()
   assert.equal((await postToken(fixture, form, { nonce: nonce() })).status, 200)
@@ -369,8 +389,12 @@ test('an admin revokes any token, a server none that was issued to an agent', as
   assert.equal((await introspect(token)).body.active, true)
   assert.equal((await revoke(token)).status, 200)
   assert.deepEqual((await introspect(token)).body, { active: false })
-  const event = fixture.records.findLast(({ reason }) => reason === 'token_revoked')
-  assert.equal(event?.jti, claimsOf(token).jti)
+  const event = fixture.records.findLast(({ door }) => door === 'revocation')
+  const { jti } = claimsOf(token)
+  assert.deepEqual([event?.outcome, event?.reason, event?.jti], ['event', 'revoked', jti])
+  const { target, by, id } = (event?.evidence ?? {}) as Record<string, unknown>
+  assert.deepEqual([target, by], [{ kind: 'jti', value: jti }, 'admin'])
+  assert.equal(typeof id, 'string')
 })
 
 test('revoking what is unknown is 200 as well', async () => {
