@@ -6,6 +6,10 @@ const { issuer, port, directory } = JSON.parse(process.argv[2] ?? '{}') as {
   port?: number
   directory: string
 }
-const server = await startNotesServer({ issuer, directory, ...(port === undefined ? {} : { port }) })
+const server = await startNotesServer({
+  issuer,
+  directory,
+  ...(port === undefined ? {} : { port }),
+})
 process.stdout.write(`listening on ${server.url}\n`)
 process.once('SIGTERM', () => void server.close().then(() => process.exit(0)))
