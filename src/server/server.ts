@@ -70,6 +70,8 @@ export async function createServer(parts: BrokerParts): Promise<BrokerServer> {
       inFlight += 1
       response.once('close', () => {
         inFlight -= 1
+        // A request that began before the end was not told that its connection would not be kept.
+        if (draining) setImmediate(() => server.closeIdleConnections())
       })
       ;(answer as (...args: unknown[]) => unknown)(request, response)
     })

@@ -321,6 +321,26 @@ test('a request in flight is finished before the broker closes, and no new one i
   await closed
 })
 
+test('a connection whose last request was in flight at the end is not kept open', async () => {
+  const arrived = Promise.withResolvers<void>()
+  const gate = Promise.withResolvers<void>()
+  const limits = { drainMs: 120_000, keepAliveMs: 120_000 }
+  const slow = async () => {
+    arrived.resolve()
+    await gate.promise
+    return true
+  }
+  const closing = await startFixture({ parts: { limits, checks: { slow } } })
+  // A client that would use its connection again.
+  const pending = fetch(`${closing.issuer}/readyz`)
+  await arrived.promise
+  const closed = closing.close().then(() => 'closed')
+  gate.resolve()
+  await (await pending).text()
+  const late = new Promise((resolve) => setTimeout(resolve, 20_000, 'still open').unref())
+  assert.equal(await Promise.race([closed, late]), 'closed')
+})
+
 test('a request that never finishes does not keep the broker from closing', async () => {
   const arrived = Promise.withResolvers<void>()
   const closing = await startFixture({
