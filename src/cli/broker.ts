@@ -18,13 +18,13 @@ import type { FeedTransport } from '../revocation/feed.ts'
 import { RevocationPublisher, type RevocationRequest } from '../revocation/publisher.ts'
 import { Revocations } from '../revocation/revocations.ts'
 import { parseTarget, type Revocation } from '../revocation/target.ts'
+import { revocationRecord } from '../server/revocation-record.ts'
 import { type BrokerParts, createServer } from '../server/server.ts'
 import { PROOF_MAX_AHEAD_SECONDS } from '../token/dpop.ts'
 import { spendIdOf } from '../token/spend-id.ts'
 import { CliError } from './answer.ts'
 import { messageOf, openParts, type Parts, reloadParts } from './broker-parts.ts'
 import { controlPath, openControl } from './control.ts'
-import { revocationRecord } from './publish.ts'
 import { configured } from './settings.ts'
 import { openLedger } from './store.ts'
 
@@ -81,7 +81,7 @@ export async function startBroker(
     const broker = brokerOf(config, parts, { ledger, revocations, audit, current }, options.onStep)
     const revoke = async (request: RevocationRequest) => {
       const revocation = await publisher.revoke(request)
-      await audit.record(revocationRecord(revocation))
+      await audit.record(revocationRecord(revocation, 'cli'))
       return revocation
     }
     const server = await createServer({

@@ -1,9 +1,9 @@
 import { openAuditLog } from '../audit/file.ts'
-import type { AuditRecord } from '../audit/record.ts'
 import type { Config } from '../config/config.ts'
 import { openKeys } from '../mint/keys.ts'
 import { RevocationPublisher, type RevocationRequest } from '../revocation/publisher.ts'
 import type { Revocation } from '../revocation/target.ts'
+import { revocationRecord } from '../server/revocation-record.ts'
 import { CliError } from './answer.ts'
 import { configured } from './settings.ts'
 import { openLedger } from './store.ts'
@@ -43,22 +43,6 @@ export async function publishRevocation(
     transport: ledger.feed,
   })
   const revocation = await publisher.revoke(request)
-  await audit.record(revocationRecord(revocation))
+  await audit.record(revocationRecord(revocation, 'cli'))
   return revocation
-}
-
-/** The audit's line about a revocation. */
-export function revocationRecord(revocation: Revocation): AuditRecord {
-  const { target } = revocation
-  return {
-    time: new Date(revocation.at * 1000).toISOString(),
-    door: 'cli',
-    outcome: 'event',
-    reason: 'revoked',
-    evidence: { ...revocation, target: { ...target } },
-    ...(target.kind === 'jti' ? { jti: target.value } : {}),
-    ...(target.kind === 'session' ? { session: target.value } : {}),
-    ...(target.kind === 'agent' ? { workload: target.value } : {}),
-    ...(target.kind === 'principal' ? { principal: target.value } : {}),
-  }
 }

@@ -8,6 +8,7 @@ import { wireError } from './errors.ts'
 import { type Form, receiveForm } from './form.ts'
 import { type IssuedToken, readIssued } from './issued.ts'
 import type { BrokerParts, Client } from './parts.ts'
+import { revocationRecord } from './revocation-record.ts'
 
 /** A token and what surrounds it; more cannot be meant. */
 const BODY_BYTES = 64 * 1024
@@ -66,18 +67,16 @@ export function revocation(desk: TokenDesk): (ctx: Context) => Promise<void> {
           description: 'the token was not issued to this client',
         })
       }
-      await note(broker.audit, ctx, {
-        door: 'revocation',
-        now,
-        outcome: 'event',
-        reason: 'token_revoked',
-        about: { workload: client.clientId, jti: token.jti },
-      })
-      await publisher.revoke({
+      const revocation = await publisher.revoke({
         target: { kind: 'jti', value: token.jti },
         until: token.expiresAt,
         reason: 'revoked at the revocation endpoint',
         by: client.clientId,
+      })
+      const address = ctx.req.socket.remoteAddress
+      await broker.audit.record({
+        ...revocationRecord(revocation, 'revocation'),
+        ...(address === undefined ? {} : { address }),
       })
     }
     ctx.status = 200
