@@ -50,7 +50,7 @@ function find(server: PinnedServer, action: Action): PinnedDefinition | undefine
     case 'resources/read':
       return (
         server.resources.get(action.identifier) ??
-        server.resourceTemplates.find((each) => each.matches(action.identifier))?.definition ??
+        theTemplate(server, action) ??
         refuse(unknown(action))
       )
     case 'tasks/get':
@@ -59,6 +59,15 @@ function find(server: PinnedServer, action: Action): PinnedDefinition | undefine
     case 'tasks/result':
       return undefined
   }
+}
+
+/**
+ * The one template that names a URI. Where two do, a policy about one of them would say nothing of
+ * the other, and a forbid would be passed by: such a URI is refused.
+ */
+function theTemplate(server: PinnedServer, action: Action): PinnedDefinition | undefined {
+  const named = server.resourceTemplates.filter((each) => each.matches(action.identifier))
+  return named.length === 1 ? named[0]?.definition : undefined
 }
 
 function unknown(action: Action): Reason {

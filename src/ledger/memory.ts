@@ -17,6 +17,7 @@ import {
   unavailable,
 } from './bounds.ts'
 import type { Ledger } from './ledger.ts'
+import { steadyClock } from './steady-clock.ts'
 
 export interface MemoryLedgerOptions {
   /** A broker's ledger carries the revocation feed inside its process. `verifier` by default. */
@@ -37,7 +38,7 @@ interface Mark {
 const SWEPT_PER_CALL = 4
 
 export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
-  const clock = options.clock ?? (() => Date.now() / 1000)
+  const clock = options.clock ?? steadyClock()
   const since = firstIssueAfter(clock(), options.clockToleranceSeconds ?? 0)
   const marks = new Map<string, Mark>()
   let open = true

@@ -23,6 +23,7 @@ import {
   unavailable,
 } from './bounds.ts'
 import type { Ledger } from './ledger.ts'
+import { steadyClock } from './steady-clock.ts'
 
 export interface SqliteLedgerOptions {
   /** Created when missing, readable by its owner only. */
@@ -53,7 +54,7 @@ const PURGED_PER_COMMIT = 256
 type Work = (now: number) => void
 
 export function sqliteLedger(options: SqliteLedgerOptions): Ledger {
-  const clock = options.clock ?? (() => Date.now() / 1000)
+  const clock = options.clock ?? steadyClock()
   let database: DatabaseSync | undefined
   let statements: Statements | undefined
   let since = Number.POSITIVE_INFINITY

@@ -118,6 +118,20 @@ test('a pin that is open takes undeclared arguments, and still checks the declar
   assert.throws(() => understand(open, call('search', { q: 1, extra: 1 })), Refusal)
 })
 
+test('a uri that two templates name is refused, so that no policy about one of them is passed by', () => {
+  const overlapping = catalogueWith({
+    resource_template: [
+      { uriTemplate: 'note://{+path}', name: 'any' },
+      { uriTemplate: 'note://secret/{id}', name: 'secret' },
+    ],
+  })
+  assert.equal(understand(overlapping, read('note://a/b')).definition?.name, 'note://{+path}')
+  assert.throws(
+    () => understand(overlapping, read('note://secret/1')),
+    (error: unknown) => error instanceof Refusal && error.reason.code === 'action_unknown',
+  )
+})
+
 const TEMPLATES: readonly [string, string, boolean][] = [
   ['note://{id}', 'note://7', true],
   ['note://{id}', 'note://', false],
