@@ -1,6 +1,6 @@
-import { chmod, lstat, unlink } from 'node:fs/promises'
+import { chmod, lstat, stat, unlink } from 'node:fs/promises'
 import { createServer, type IncomingMessage, request, type Server } from 'node:http'
-import { join, relative } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { isJsonObject, type JsonObject, parseJson } from '../lib/json.ts'
 
 /**
@@ -119,17 +119,34 @@ async function answer(
 }
 
 /**
+ * Whether there is a socket that the owner of its directory made. Anyone who may write to the
+ * directory could put another one there, and say "revoked" to whoever asks.
+ *
+ * @throws {Error} when it is somebody else's
+ */
+async function isOwn(socket: string): Promise<boolean> {
+  const made = await lstat(socket).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined
+    throw error
+  })
+  if (made === undefined) return false
+  const { uid } = await stat(dirname(socket))
+  if (made.uid === uid || made.uid === 0) return true
+  throw new Error('the control socket belongs to another user than its directory')
+}
+
+/**
  * Asks the broker behind the socket. Undefined when none is there.
  *
  * @throws {Error} with the broker's words when it could not do it
  */
-export function callControl(
+export async function callControl(
   path: string,
   action: string,
   body: JsonObject,
 ): Promise<JsonObject | undefined> {
   const socket = socketPath(path)
-  if (socket === undefined) return Promise.resolve(undefined)
+  if (socket === undefined || !(await isOwn(socket))) return undefined
   return new Promise((resolve, reject) => {
     const call = request({ socketPath: socket, path: `/${action}`, method: 'POST' })
     call.setTimeout(ANSWER_WITHIN_MS, () => call.destroy(new Error('the broker does not answer')))

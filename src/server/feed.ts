@@ -3,6 +3,7 @@ import type { Context } from 'koa'
 import type { FeedTransport } from '../revocation/feed.ts'
 import { feedStream } from '../revocation/http-feed.ts'
 import { answerError } from './answer.ts'
+import type { Limits } from './parts.ts'
 
 export interface FeedStreams {
   readonly open: number
@@ -14,13 +15,18 @@ export interface FeedStreams {
 
 export function createFeedStreams(
   transport: FeedTransport,
-  limits: { readonly feedStreams: number; readonly feedBacklogBytes: number },
+  limits: Pick<Limits, 'feedStreams' | 'feedStreamsPerAddress' | 'feedBacklogBytes'>,
 ): FeedStreams {
   const ends = new Set<() => void>()
+  /** Streams by the peer's address: one peer must not keep all others from hearing the feed. */
+  const byAddress = new Map<string, number>()
   let closed = false
 
   function serve(ctx: Context): void {
-    if (closed || ends.size >= limits.feedStreams) {
+    const address = ctx.req.socket.remoteAddress ?? ''
+    const ofAddress = byAddress.get(address) ?? 0
+    const full = ends.size >= limits.feedStreams || ofAddress >= limits.feedStreamsPerAddress
+    if (closed || full) {
       answerError(ctx, {
         status: 503,
         error: 'temporarily_unavailable',
@@ -52,8 +58,12 @@ export function createFeedStreams(
     })
     const end = () => res.end()
     ends.add(end)
+    byAddress.set(address, ofAddress + 1)
     res.once('close', () => {
       ends.delete(end)
+      const left = (byAddress.get(address) ?? 1) - 1
+      if (left === 0) byAddress.delete(address)
+      else byAddress.set(address, left)
       subscription.close().catch(() => undefined)
     })
   }

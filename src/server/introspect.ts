@@ -61,6 +61,13 @@ export function revocation(desk: TokenDesk): (ctx: Context) => Promise<void> {
     if (token !== undefined) {
       if (token.clientId !== client.clientId && !client.scopes.includes('writ:admin')) {
         // RFC 7009 §2.1: a token of another client is refused, and the client is told.
+        await note(broker.audit, ctx, {
+          door: 'revocation',
+          now,
+          outcome: 'refused',
+          reason: { code: 'client_rejected', detail: 'the token was not issued to this client' },
+          about: { workload: client.clientId, jti: token.jti },
+        })
         return answerError(ctx, {
           status: 400,
           error: 'unauthorized_client',

@@ -35,6 +35,8 @@ export interface Limits {
   readonly headerBytes: number
   /** Followers of `/revocations` at once. */
   readonly feedStreams: number
+  /** Of these, from one address. */
+  readonly feedStreamsPerAddress: number
   /** A follower with more than this unread is cut off; it will connect again. */
   readonly feedBacklogBytes: number
   /** How long `close` waits for requests in flight. */
@@ -50,6 +52,7 @@ export const DEFAULT_LIMITS: Limits = {
   headers: 64,
   headerBytes: 32 * 1024,
   feedStreams: 256,
+  feedStreamsPerAddress: 64,
   feedBacklogBytes: 1024 * 1024,
   drainMs: 10_000,
 }

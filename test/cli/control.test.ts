@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { stat, writeFile } from 'node:fs/promises'
+import { chown, stat, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -32,6 +32,16 @@ test('a second broker leaves the first one’s socket alone', async (t) => {
   await second.close()
   assert.deepEqual(await callControl(path, 'echo', {}), { heard: true })
   await first.close()
+})
+
+test('a socket of another user than its directory is not believed', async (t) => {
+  if (process.getuid?.() !== 0) return t.skip('needs root, to give a file to another user')
+  const directory = await temporaryDirectory(t)
+  const path = controlPath(directory)
+  const control = await openControl(path, echo)
+  t.after(() => control.close())
+  await chown(path, 4711, 4711)
+  await assert.rejects(callControl(path, 'echo', {}), /belongs to another user/)
 })
 
 test('the socket of a broker that was killed is taken over', async (t) => {

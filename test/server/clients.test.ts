@@ -386,6 +386,8 @@ test('an admin revokes any token, a server none that was issued to an agent', as
   const token = await issueToken()
   const refused = await revoke(token, server)
   assert.deepEqual([refused.status, refused.body.error], [400, 'unauthorized_client'])
+  const record = fixture.records.findLast(({ door }) => door === 'revocation')
+  assert.deepEqual([record?.outcome, record?.reason], ['refused', 'client_rejected'])
   assert.equal((await introspect(token)).body.active, true)
   assert.equal((await revoke(token)).status, 200)
   assert.deepEqual((await introspect(token)).body, { active: false })

@@ -1,11 +1,27 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { createServer } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { test } from 'node:test'
 import type { Context } from 'koa'
 import type { FeedFollower, FeedTransport } from '../../src/revocation/feed.ts'
 import { createFeedStreams } from '../../src/server/feed.ts'
+
+/** As much of a koa context as a stream, or its refusal, touches. */
+function contextOf(req: IncomingMessage, res: ServerResponse): Context {
+  const refused = {
+    req,
+    res,
+    set: () => undefined,
+    set status(status: number) {
+      res.statusCode = status
+    },
+    set body(_: unknown) {
+      res.end()
+    },
+  }
+  return refused as unknown as Context
+}
 
 async function serving(feedBacklogBytes: number) {
   const followers = new Set<FeedFollower>()
@@ -17,8 +33,12 @@ async function serving(feedBacklogBytes: number) {
       return { close: async () => void followers.delete(follower) }
     },
   }
-  const streams = createFeedStreams(transport, { feedStreams: 8, feedBacklogBytes })
-  const server = createServer((_, res) => streams.serve({ res } as unknown as Context))
+  const streams = createFeedStreams(transport, {
+    feedStreams: 8,
+    feedStreamsPerAddress: 2,
+    feedBacklogBytes,
+  })
+  const server = createServer((req, res) => streams.serve(contextOf(req, res)))
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
@@ -56,5 +76,18 @@ test('closing ends every stream', async () => {
   streams.close()
   await once(socket, 'close')
   assert.equal(streams.open, 0)
+  server.close()
+})
+
+test('one address cannot take every stream, and gets one back when it ends another', async () => {
+  const { followers, server, socket, streams } = await serving(64 * 1024)
+  const { port } = server.address() as AddressInfo
+  const follow = async () => (await fetch(`http://127.0.0.1:${port}/`)).status
+  assert.deepEqual([await follow(), await follow()], [200, 503])
+  socket.destroy()
+  while (followers.size === 2) await new Promise((resolve) => setTimeout(resolve, 5))
+  assert.equal(await follow(), 200)
+  streams.close()
+  server.closeAllConnections()
   server.close()
 })
