@@ -93,8 +93,11 @@ export function parseForm(text: string): Form {
 }
 
 function decode(text: string): string | undefined {
+  const spaced = text.includes('+') ? text.replaceAll('+', ' ') : text
+  // Tokens, the longest values, need no decoding.
+  if (!spaced.includes('%')) return spaced
   try {
-    return decodeURIComponent(text.includes('+') ? text.replaceAll('+', ' ') : text)
+    return decodeURIComponent(spaced)
   } catch {
     return undefined
   }

@@ -151,10 +151,15 @@ function oneAuthorization(exam: Examination): void {
 }
 
 /** Type, algorithm, key, issuer, audience, times. */
-async function accessToken(exam: Examination, { tokens }: Parts): Promise<void> {
+function accessToken(exam: Examination, { tokens }: Parts): void | Promise<void> {
   const { token: text } = established(exam.credential)
   const verified = tokens.verify(text, exam.now)
-  exam.token = verified instanceof Promise ? await verified : verified
+  if (!(verified instanceof Promise)) exam.token = verified
+  else {
+    return verified.then((token) => {
+      exam.token = token
+    })
+  }
 }
 
 /**
@@ -176,13 +181,14 @@ async function binding(exam: Examination, parts: Parts): Promise<void> {
     return
   }
   if (scheme !== 'dpop') refuse({ code: 'token_unbound' })
-  const proof = await verifyProof(request.headers('dpop'), {
+  const verified = verifyProof(request.headers('dpop'), {
     method: request.method,
     url: parts.resource,
     now,
     accessToken: text,
     nonces: parts.told.nonces,
   })
+  const proof = verified instanceof Promise ? await verified : verified
   if (!equalHash(proof.jkt, cnf.jkt)) refuse({ code: 'key_mismatch' })
   exam.holder = proof
 }
