@@ -4,6 +4,7 @@ import { type ExchangeFigures, measureExchange } from './exchange.ts'
 import { closeConnections, IN_FLIGHT, KEYS } from './load.ts'
 import { measureRawVerify } from './raw.ts'
 import { startBenchRedis } from './redis.ts'
+import { round } from './statistics.ts'
 import { measureSteps } from './steps.ts'
 import { measureVerifyInChild, type VerifyFigures } from './verify.ts'
 
@@ -29,13 +30,17 @@ await closeConnections()
 const result = {
   node: process.version,
   rawVerifyUs,
-  exchange: { sqlite, ...(onRedis === undefined ? {} : { redis: onRedis }) },
-  verify: { memory: verifyMemory, ...(verifyRedis === undefined ? {} : { redis: verifyRedis }) },
+  exchange: { sqlite: inRaw(sqlite), ...(onRedis && { redis: inRaw(onRedis) }) },
+  verify: { memory: inRaw(verifyMemory), ...(verifyRedis && { redis: inRaw(verifyRedis) }) },
   stepsUs: steps,
 }
 if (json) process.stdout.write(`${JSON.stringify(result)}\n`)
 else print()
 process.exit(0)
+
+function inRaw<T extends { readonly floorUs: number }>(figures: T) {
+  return { ...figures, floorRawVerifies: round(figures.floorUs / rawVerifyUs) }
+}
 
 function print(): void {
   const lines = [
