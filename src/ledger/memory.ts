@@ -6,6 +6,7 @@
  * for the second to end in which the ledger was made: see `firstIssueAfter`.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { steadyClock } from '../lib/steady-clock.ts'
 import { memoryFeed } from '../revocation/memory-feed.ts'
 import {
   checkEpoch,
@@ -17,7 +18,6 @@ import {
   unavailable,
 } from './bounds.ts'
 import type { Ledger } from './ledger.ts'
-import { steadyClock } from './steady-clock.ts'
 
 export interface MemoryLedgerOptions {
   /** A broker's ledger carries the revocation feed inside its process. `verifier` by default. */

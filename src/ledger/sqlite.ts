@@ -12,6 +12,7 @@ import { dirname } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { GroupCommit } from '../lib/group-commit.ts'
+import { steadyClock } from '../lib/steady-clock.ts'
 import { memoryFeed } from '../revocation/memory-feed.ts'
 import {
   checkEpoch,
@@ -23,7 +24,6 @@ import {
   unavailable,
 } from './bounds.ts'
 import type { Ledger } from './ledger.ts'
-import { steadyClock } from './steady-clock.ts'
 
 export interface SqliteLedgerOptions {
   /** Created when missing, readable by its owner only. */

@@ -6,6 +6,7 @@ import { describe, it } from 'node:test'
 import { type RedisLedgerOptions, redisLedger } from '../../src/ledger/redis.ts'
 import { slotOf } from '../../src/ledger/redis-keys.ts'
 import { problemsOf, type Server } from '../../src/ledger/redis-server.ts'
+import { Refusal } from '../../src/refusal.ts'
 import { skipWithoutRedis as skip, startRedis, startSentinel, until } from '../support/redis.ts'
 import { now, resource, startBroker, startVerifier, untilSpending } from './redis-setup.ts'
 
@@ -166,6 +167,7 @@ describe('an answer that got lost', { skip }, () => {
     const server = await startRedis()
     t.after(() => server.stop())
     const helper = await startBroker({ url: server.url })
+    t.after(() => helper.close())
     for (const role of ['broker', 'verifier'] as const) {
       const proxy = await startProxy(server.port)
       t.after(() => proxy.close())
@@ -177,20 +179,29 @@ describe('an answer that got lost', { skip }, () => {
         staleAfterMs: 60_000,
         commandTimeoutMs: 1000,
       })
+      t.after(() => ledger.close())
       await ledger.open()
       ledger.learn?.((await helper.ledger.feed?.epochs?.()) ?? [])
       await untilSpending(ledger)
+      const spend = (id: string) => ledger.spend(id, now() + 60)
+      // On a busy machine the second try may come too late as well; a refusal is then right, and the
+      // round is made again with another id.
+      let refusals = 0
       for (let round = 0; round < 10; round++) {
-        const id = `lost-${role}-${round}`
-        proxy.swallowNextAnswer()
-        assert.equal(await ledger.spend(id, now() + 60), true, 'its own mark')
-        assert.equal(await ledger.spend(id, now() + 60), false)
-        proxy.swallowNextAnswer()
-        assert.equal(await ledger.spend(id, now() + 60), false, "another's mark")
+        const id = `lost-${role}-${round}-${refusals}`
+        try {
+          proxy.swallowNextAnswer()
+          assert.equal(await spend(id), true, 'its own mark')
+          assert.equal(await spend(id), false)
+          proxy.swallowNextAnswer()
+          assert.equal(await spend(id), false, "another's mark")
+        } catch (error) {
+          if (!(error instanceof Refusal) || refusals++ === 5) throw error
+          round--
+          await untilSpending(ledger)
+        }
       }
-      await ledger.close()
     }
-    await helper.close()
   })
 })
 
@@ -199,9 +210,11 @@ describe('a verifier cut off from the feed', { skip }, () => {
     const server = await startRedis()
     t.after(() => server.stop())
     const broker = await startBroker({ url: server.url })
+    t.after(() => broker.close())
     const proxy = await startProxy(server.port)
     t.after(() => proxy.close())
     const verifier = await startVerifier({ url: proxy.url }, broker.key)
+    t.after(() => verifier.close())
     await untilSpending(verifier.ledger)
     for (const [round, trouble] of (['freeze', 'cut', 'entry lost'] as const).entries()) {
       await until(() => verifier.revocations.fresh)
@@ -219,7 +232,5 @@ describe('a verifier cut off from the feed', { skip }, () => {
         verifier.revocations.list().some(({ target }) => target.value === `j${round}`),
       )
     }
-    await verifier.close()
-    await broker.close()
   })
 })

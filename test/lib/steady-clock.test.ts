@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { memoryLedger } from '../../src/ledger/memory.ts'
-import { steadyClock } from '../../src/ledger/steady-clock.ts'
+import { steadyClock } from '../../src/lib/steady-clock.ts'
 
 test('what was spent stays spent when the wall clock jumps ahead and back', async () => {
   let wall = 1_000_000
