@@ -4,6 +4,7 @@ import { glob } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
+const SILENCE_MS = 6 * 60_000
 const here = dirname(fileURLToPath(import.meta.url))
 const folders = process.argv.slice(2)
 const patterns = folders.length === 0 ? ['**/*.test.ts'] : folders.map((f) => `${f}/**/*.test.ts`)
@@ -33,12 +34,16 @@ const run = spawn(
 
 // Under CI a skipped suite is a failure: a suite that did not run has proved nothing.
 let last = ''
+let silence = setTimeout(givenUp, SILENCE_MS)
 run.stdout.setEncoding('utf8')
 run.stdout.on('data', (text: string) => {
   process.stdout.write(text)
   last = (last + text).slice(-200)
+  clearTimeout(silence)
+  silence = setTimeout(givenUp, SILENCE_MS)
 })
 run.on('close', (code) => {
+  clearTimeout(silence)
   const counts = /^(\d+) passed, (\d+) failed, (\d+) skipped$/m.exec(last)
   if (counts === null) {
     process.stderr.write('writ: error: the test run ended without its counts\n')
@@ -52,3 +57,10 @@ run.on('close', (code) => {
   }
   process.exit(code ?? 1)
 })
+
+/** A test that failed may have left something open that keeps its file from ending, for ever. */
+function givenUp(): void {
+  process.stderr.write(`writ: error: no test file has ended for ${SILENCE_MS / 60_000} minutes\n`)
+  run.kill('SIGKILL')
+  process.exit(1)
+}
