@@ -1,4 +1,5 @@
 import type { z } from 'zod'
+import { nearest } from '../lib/nearest.ts'
 import { nodeAt, type SchemaNode, schemaTree } from './schema.ts'
 
 /** One thing that is wrong with a configuration. */
@@ -80,29 +81,4 @@ function allPaths(node: SchemaNode, prefix = ''): string[] {
     inner.push(path, ...allPaths(child, path))
   }
   return inner
-}
-
-/** The candidate that differs least, when it differs by no more than a third of its letters. */
-export function nearest(word: string, candidates: readonly string[]): string | undefined {
-  let best: { candidate: string; distance: number } | undefined
-  for (const candidate of candidates) {
-    const distance = editDistance(word.toLowerCase(), candidate)
-    if (best === undefined || distance < best.distance) best = { candidate, distance }
-  }
-  return best && best.distance <= Math.max(2, best.candidate.length / 3)
-    ? best.candidate
-    : undefined
-}
-
-function editDistance(a: string, b: string): number {
-  let previous = Array.from({ length: b.length + 1 }, (_, i) => i)
-  for (let i = 1; i <= a.length; i += 1) {
-    const row = [i]
-    for (let j = 1; j <= b.length; j += 1) {
-      const replace = previous[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)
-      row.push(Math.min(replace, previous[j]! + 1, row[j - 1]! + 1))
-    }
-    previous = row
-  }
-  return previous[b.length]!
 }

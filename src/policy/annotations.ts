@@ -2,7 +2,7 @@
  * What a permit asks for besides yes: `@lifetime("30")`, `@binding("dpop")`, `@uses("5")`,
  * `@approval("required")`. Read when policies load, so a misspelt one is an error and not a wish.
  */
-import { nearest } from './nearest.ts'
+import { nearest } from '../lib/nearest.ts'
 
 export interface Conditions {
   readonly lifetimeSeconds: number | undefined

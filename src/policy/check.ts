@@ -5,9 +5,9 @@
  * it is parsed in, and that must not be the one that decides.
  */
 import type { DetailedError, PolicyJson, SchemaJson } from '@cedar-policy/cedar-wasm/nodejs'
+import { nearest } from '../lib/nearest.ts'
 import { type Conditions, parseAnnotations } from './annotations.ts'
 import type { Cedar } from './cedar.ts'
-import { nearest } from './nearest.ts'
 import { lineOfByte, splitPolicies } from './policy-text.ts'
 import { type Reads, readsOf } from './reads.ts'
 
