@@ -22,6 +22,13 @@ export type Reason =
   | { code: 'identity_invalid'; check: IdentityCheck }
   | { code: 'identity_unknown_issuer'; issuer: string }
   | { code: 'identity_key_changed' }
+  | { code: 'identity_missing' }
+  | { code: 'identity_conflict'; between: string }
+  | { code: 'certificate_untrusted'; peer: string }
+  | { code: 'trust_unavailable'; detail: string }
+  // on whose behalf
+  | { code: 'delegation_refused'; check: DelegationCheck }
+  | { code: 'ceiling_exceeded'; part: CeilingPart }
   // what is stopped
   | { code: 'revoked'; target: 'jti' | 'session' | 'agent' | 'principal' }
   | { code: 'revocations_stale' }
@@ -83,6 +90,22 @@ export type IdentityCheck =
   | 'expiry'
   | 'claims'
   | 'token_type'
+  | 'typ'
+  | 'issuer'
+  | 'age'
+  | 'subject'
+  | 'active'
+  | 'certificate'
+  | 'chain'
+  | 'key_usage'
+  | 'uri_san'
+  | 'resumed'
+
+/** Which rule of acting for someone else a request broke. */
+export type DelegationCheck = 'may_act' | 'actor' | 'client' | 'depth' | 'key' | 'resource' | 'use'
+
+/** Which part of the request is more than the delegation allows. */
+export type CeilingPart = 'location' | 'method' | 'identifier' | 'arguments' | 'element'
 
 /** Which check an access token failed. */
 export type TokenCheck =

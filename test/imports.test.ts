@@ -32,7 +32,16 @@ const table: Record<string, readonly string[]> = {
   token: ['lib', 'refusal.ts', 'action', 'jose'],
   revocation: ['lib', 'refusal.ts', 'token', 'jose'],
   ledger: ['lib', 'refusal.ts', 'revocation', 'ioredis'],
-  identity: ['lib', 'refusal.ts', 'token', 'jose', '@peculiar/x509', 'reflect-metadata'],
+  identity: ['lib', 'refusal.ts', 'token', 'jose', '@peculiar/x509', 'reflect-metadata', 'undici'],
+  spiffe: [
+    'lib',
+    'refusal.ts',
+    'token',
+    'identity',
+    '@grpc/grpc-js',
+    '@grpc/proto-loader',
+    'undici',
+  ],
   catalogue: ['lib', 'refusal.ts', 'action', 're2js', '@modelcontextprotocol/client'],
   policy: ['lib', 'refusal.ts', 'action', 'identity', 'catalogue', '@cedar-policy/cedar-wasm'],
   audit: ['lib', 'refusal.ts'],
@@ -52,7 +61,17 @@ const table: Record<string, readonly string[]> = {
   ],
   agent: ['lib', 'refusal.ts', 'action', 'token'],
   config: ['lib', 'policy', 'zod', 'yaml'],
-  cli: [...below, 'exchange', 'server', 'config', 'verifier', 'agent', 'commander', 'pino'],
+  cli: [
+    ...below,
+    'spiffe',
+    'exchange',
+    'server',
+    'config',
+    'verifier',
+    'agent',
+    'commander',
+    'pino',
+  ],
 }
 
 /** Specifiers of every import and re-export, static or dynamic, types included. */

@@ -28,6 +28,11 @@ export interface TokenClaims {
   /** Hash of workload, principal and sender key. */
   readonly sid: string
   readonly txn?: string
+  /**
+   * What this token hangs on besides itself: the `jti` of every delegation token and the `sid` of
+   * every session before it. Revoking one of them stops this token as well.
+   */
+  readonly via?: readonly string[]
   /** `mcp:action` or `mcp:session`. */
   readonly scope: string
   readonly authorization_details?: readonly JsonObject[]
