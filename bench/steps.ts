@@ -47,8 +47,15 @@ async function one(broker: Broker, form: URLSearchParams, proof: string): Promis
   await exchange(
     {
       door: 'token-exchange',
-      subjectToken: form.get('subject_token') ?? '',
-      subjectTokenType: form.get('subject_token_type') ?? '',
+      endpoint: broker.tokenEndpoint,
+      subject: {
+        token: form.get('subject_token') ?? '',
+        tokenType: form.get('subject_token_type') ?? '',
+      },
+      actor: undefined,
+      client: undefined,
+      certificate: undefined,
+      delegateTo: undefined,
       resource: RESOURCE,
       details: parseJson(form.get('authorization_details') ?? ''),
       proofHeaders: [proof],

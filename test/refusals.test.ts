@@ -104,13 +104,19 @@ async function post(sent: Sent = {}): Promise<void> {
   await send(`${real.issuer}/token`, { body: new URLSearchParams(form), headers })
 }
 
+const JWT_TYPE = 'urn:ietf:params:oauth:token-type:jwt'
+
 /** The same sequence with one part of the broker in another state. */
 async function exchangeWith(change: Partial<Broker>, more: Partial<ExchangeRequest> = {}) {
   const now = more.now ?? seconds()
   const request: ExchangeRequest = {
     door: 'token-exchange',
-    subjectToken: await real.svid(),
-    subjectTokenType: 'urn:ietf:params:oauth:token-type:jwt',
+    endpoint: real.running.broker.tokenEndpoint,
+    subject: { token: await real.svid(), tokenType: JWT_TYPE },
+    actor: undefined,
+    client: undefined,
+    certificate: undefined,
+    delegateTo: undefined,
     resource: SERVER,
     details: asked(),
     proofHeaders: [proof(ownKey, now)],
@@ -210,7 +216,13 @@ const BROKER: { readonly [Code in ReasonCode]?: () => Promise<void> } = {
   // A request that was held up until its proof can no longer be remembered for long enough.
   async token_expired() {
     const now = seconds() - 300
-    await exchangeWith({}, { now, subjectToken: await real.svid('/agents/bot', now) })
+    await exchangeWith(
+      {},
+      {
+        now,
+        subject: { token: await real.svid('/agents/bot', now), tokenType: JWT_TYPE },
+      },
+    )
   },
   // A store that was made after the proof, and may not know that it was used.
   token_before_epoch: () => exchangeWith({ ledger: memoryLedger({ role: 'broker' }) }),

@@ -14,6 +14,7 @@ import { createSenderKeys } from '../identity/sender-keys.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { JsonObject } from '../lib/json.ts'
 import type { SigningKeys } from '../mint/keys.ts'
+import { refuse } from '../refusal.ts'
 import type { FeedTransport } from '../revocation/feed.ts'
 import { RevocationPublisher, type RevocationRequest } from '../revocation/publisher.ts'
 import { Revocations } from '../revocation/revocations.ts'
@@ -184,7 +185,7 @@ function brokerOf(
     issuer: config.issuer,
     tokenEndpoint: `${config.issuer}/token`,
     nonces: parts.nonces,
-    identity: createJwtSvidProver({ bundles: parts.bundles, audience: config.issuer }),
+    prover: proverOf(config, parts),
     senderKeys: createSenderKeys({
       ledger: live.ledger,
       onSecondKey: config.identity.onSecondKey,
@@ -203,6 +204,15 @@ function brokerOf(
     },
     recordArguments: config.audit.arguments,
     ...(onStep === undefined ? {} : { onStep }),
+  }
+}
+
+function proverOf(config: Config, { bundles }: Parts): Broker['prover'] {
+  const jwtSvid = createJwtSvidProver({ bundles, audience: config.issuer })
+  return {
+    proveToken: ({ token }, at) => ({ kind: 'workload', workload: jwtSvid.prove(token, at) }),
+    proveCertificate: () => refuse({ code: 'identity_missing' }),
+    proveClient: () => refuse({ code: 'identity_missing' }),
   }
 }
 

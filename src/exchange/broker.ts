@@ -1,11 +1,13 @@
 import type { GrantedDetail } from '../action/mcp-action.ts'
 import type { AuditSink } from '../audit/record.ts'
 import type { Catalogue } from '../catalogue/catalogue.ts'
+import type { PresentedClient, PresentedToken, Prover } from '../identity/presented.ts'
 import type { Workload } from '../identity/workload.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { Json } from '../lib/json.ts'
 import type { Policies } from '../policy/engine.ts'
 import type { Subject } from '../revocation/target.ts'
+import type { PresentedCertificate } from '../token/certificate.ts'
 import type { SigningKey } from '../token/jws.ts'
 import type { Nonces } from '../token/nonce.ts'
 
@@ -13,13 +15,21 @@ import type { Nonces } from '../token/nonce.ts'
 export interface ExchangeRequest {
   /** Which way the request came, for the audit: `token-exchange` or `jwt-bearer`. */
   readonly door: string
-  /** The workload's proof of identity. */
-  readonly subjectToken: string
-  readonly subjectTokenType: string
-  /** The MCP server's resource URI (RFC 8707). */
-  readonly resource: string
+  /** The external URL of the token endpoint it came to, the `htu` of its proof; configured. */
+  readonly endpoint: string
+  /** On whose behalf: `subject_token`, or the assertion of `jwt-bearer`. */
+  readonly subject: PresentedToken | undefined
+  /** Who acts: `actor_token`. */
+  readonly actor: PresentedToken | undefined
+  readonly client: PresentedClient | undefined
+  /** Of the connection itself, or passed on by a trusted proxy (RFC 9440). */
+  readonly certificate: PresentedCertificate | undefined
+  /** The MCP server's resource URI (RFC 8707); undefined when a delegation token is asked for. */
+  readonly resource: string | undefined
   /** The parsed `authorization_details`; without them a session token is asked for. */
   readonly details: Json | undefined
+  /** Asks for a delegation token: who may act next, and the thumbprint of its key. */
+  readonly delegateTo: { readonly workload: string; readonly jkt: string } | undefined
   /** Every value of the `DPoP` header. */
   readonly proofHeaders: readonly string[]
   /** The HTTP method of the request. */
@@ -34,6 +44,11 @@ export interface Granted {
   readonly jti: string
   readonly expiresInSeconds: number
   readonly scope: string
+  /** How it is to be presented; `N_A` for a delegation token (RFC 8693 §2.2.1). */
+  readonly tokenType: 'DPoP' | 'Bearer' | 'N_A'
+  readonly issuedTokenType: string
+  /** The SPIFFE ID the MCP server must prove before it is sent the token. */
+  readonly serverSpiffeId: string | undefined
   /** What was granted, without argument values (RFC 9396 §7); undefined for a session token. */
   readonly details: readonly GrantedDetail[] | undefined
 }
@@ -57,7 +72,7 @@ export interface Broker {
   readonly tokenEndpoint: string
   /** When set, every proof must carry one of these nonces. */
   readonly nonces: Nonces | undefined
-  readonly identity: { prove(token: string, now: number): Workload }
+  readonly prover: Prover
   readonly senderKeys: {
     check(workload: Workload, jkt: string, now: number): Promise<'first' | 'known' | 'second'>
   }

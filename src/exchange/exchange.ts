@@ -62,17 +62,22 @@ async function record(broker: Broker, entry: AuditRecord): Promise<void> {
 
 async function issue(trail: Trail, broker: Broker): Promise<Granted> {
   const { request } = trail
-  const { now, resource } = request
+  const { now } = request
+  const resource = request.resource ?? ''
 
   broker.onStep?.('prove')
-  if (request.subjectTokenType !== JWT_TOKEN_TYPE) {
+  const { subject } = request
+  if (subject === undefined) refuse({ code: 'identity_missing' })
+  if (subject.tokenType !== JWT_TOKEN_TYPE) {
     refuse({ code: 'identity_invalid', check: 'token_type' })
   }
   // The proof goes first because it is what an honest client may have to make again with a nonce.
   const proofOrPromise = verifySenderProof(request, broker)
   const proof = proofOrPromise instanceof Promise ? await proofOrPromise : proofOrPromise
   trail.key = proof.jkt
-  const workload = broker.identity.prove(request.subjectToken, now)
+  const proven = await broker.prover.proveToken(subject, now)
+  if (proven.kind !== 'workload') refuse({ code: 'identity_missing' })
+  const { workload } = proven
   trail.workload = workload
   const principal = workload.id
   trail.principal = principal
@@ -156,7 +161,16 @@ async function issue(trail: Trail, broker: Broker): Promise<Granted> {
 
   broker.onStep?.('mint')
   const token = mintToken(claims, key)
-  return { token, jti: claims.jti, expiresInSeconds: lifetime, scope: claims.scope, details }
+  return {
+    token,
+    jti: claims.jti,
+    expiresInSeconds: lifetime,
+    scope: claims.scope,
+    tokenType: 'DPoP',
+    issuedTokenType: 'urn:ietf:params:oauth:token-type:access_token',
+    serverSpiffeId: server.spiffeId,
+    details,
+  }
 }
 
 /** @throws {Refusal} `keys_unavailable`: no key signs at this time, as when the clock has gone back */

@@ -34,7 +34,7 @@ function base(trail: Trail, recordArguments: boolean): Omit<AuditRecord, 'outcom
     principal: trail.principal,
     session: trail.session,
     task: action?.task,
-    server: cut(trail.request.resource),
+    server: trail.request.resource === undefined ? undefined : cut(trail.request.resource),
     method: action?.method,
     name: action?.identifier,
     argumentsHash:

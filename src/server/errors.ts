@@ -56,11 +56,17 @@ export function wireError(reason: Reason, asked: Asked): WireError {
     case 'identity_invalid':
     case 'identity_unknown_issuer':
     case 'identity_key_changed':
+    case 'identity_missing':
+    case 'identity_conflict':
+    case 'certificate_untrusted':
+    case 'delegation_refused':
     case 'revoked':
       return asked.grant === 'jwt-bearer'
         ? no(400, 'invalid_grant', 'the assertion was not accepted')
         : no(400, 'invalid_request', 'the subject_token was not accepted')
 
+    case 'ceiling_exceeded':
+      return no(400, 'invalid_authorization_details', 'this action is not permitted')
     case 'server_unknown':
       return no(400, 'invalid_target', 'no token is issued for this resource')
     case 'details_invalid':
@@ -84,6 +90,7 @@ export function wireError(reason: Reason, asked: Asked): WireError {
     case 'ledger_unavailable':
     case 'audit_unavailable':
     case 'keys_unavailable':
+    case 'trust_unavailable':
       return { ...no(503, 'temporarily_unavailable', 'try again shortly'), retryAfterSeconds: 1 }
 
     // Only a verifier says these. Here they would be a bug, and are answered like one.

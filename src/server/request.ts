@@ -12,10 +12,7 @@ const JWT_TYPE = 'urn:ietf:params:oauth:token-type:jwt'
 /** The arguments are at most 1 MiB; the element around them takes a little more. */
 const DETAILS_LIMITS = { maxBytes: 1024 * 1024 + 16 * 1024, maxDepth: 64 }
 
-type Asked = Pick<
-  ExchangeRequest,
-  'door' | 'subjectToken' | 'subjectTokenType' | 'resource' | 'details'
->
+type Asked = Pick<ExchangeRequest, 'door' | 'subject' | 'resource' | 'details'>
 
 /** @throws {Refusal} `request_malformed`, `client_rejected`, `server_unknown`, `details_invalid` */
 export function readTokenExchange(form: Form): Asked {
@@ -31,8 +28,10 @@ export function readTokenExchange(form: Form): Asked {
   }
   return {
     door: 'token-exchange',
-    subjectToken: required(form, 'subject_token'),
-    subjectTokenType: required(form, 'subject_token_type'),
+    subject: {
+      token: required(form, 'subject_token'),
+      tokenType: required(form, 'subject_token_type'),
+    },
     ...readTarget(form),
   }
 }
@@ -42,8 +41,7 @@ export function readJwtBearer(form: Form): Asked {
   refuseClientAuthentication(form)
   return {
     door: 'jwt-bearer',
-    subjectToken: required(form, 'assertion'),
-    subjectTokenType: JWT_TYPE,
+    subject: { token: required(form, 'assertion'), tokenType: JWT_TYPE },
     ...readTarget(form),
   }
 }

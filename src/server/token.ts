@@ -15,13 +15,7 @@ import { answerError, note } from './answer.ts'
 import { type Asked, wireError } from './errors.ts'
 import { type Form, receiveForm } from './form.ts'
 import type { Metrics } from './metrics.ts'
-import {
-  ACCESS_TOKEN_TYPE,
-  JWT_BEARER,
-  readJwtBearer,
-  readTokenExchange,
-  TOKEN_EXCHANGE,
-} from './request.ts'
+import { JWT_BEARER, readJwtBearer, readTokenExchange, TOKEN_EXCHANGE } from './request.ts'
 
 /** What the hosted grants know about the sender, put on the koa context by this handler. */
 export interface Proven {
@@ -105,6 +99,11 @@ export function tokenEndpoint(
     }
     const request = {
       ...(bearer ? readJwtBearer(form) : readTokenExchange(form)),
+      endpoint: broker.tokenEndpoint,
+      actor: undefined,
+      client: undefined,
+      certificate: undefined,
+      delegateTo: undefined,
       proofHeaders: headerValues(ctx, 'dpop'),
       method: ctx.method,
       address: ctx.req.socket.remoteAddress,
@@ -115,8 +114,8 @@ export function tokenEndpoint(
     const granted = await exchange(request, broker)
     ctx.body = {
       access_token: granted.token,
-      issued_token_type: ACCESS_TOKEN_TYPE,
-      token_type: 'DPoP',
+      issued_token_type: granted.issuedTokenType,
+      token_type: granted.tokenType,
       expires_in: granted.expiresInSeconds,
       scope: granted.scope,
       ...(granted.details === undefined ? {} : { authorization_details: granted.details }),

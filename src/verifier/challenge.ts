@@ -99,6 +99,8 @@ export function answerTo(reason: Reason): Answer {
       return token(401, 'invalid_token', 'this token has already been used')
     case 'revoked':
       return token(401, 'invalid_token', 'this token has been revoked')
+    case 'certificate_untrusted':
+      return token(401, 'invalid_token', 'this token is bound to a certificate that was not proved')
     case 'binding_missing':
       return token(401, 'invalid_dpop_proof', 'a DPoP proof is needed')
     case 'proof_invalid':
@@ -128,6 +130,11 @@ export function answerTo(reason: Reason): Answer {
     case 'client_rejected':
     case 'identity_invalid':
     case 'identity_unknown_issuer':
+    case 'identity_missing':
+    case 'identity_conflict':
+    case 'trust_unavailable':
+    case 'delegation_refused':
+    case 'ceiling_exceeded':
     case 'identity_key_changed':
     case 'server_unknown':
     case 'details_invalid':

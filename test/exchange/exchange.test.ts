@@ -50,8 +50,12 @@ async function asked(change: Partial<ExchangeRequest> = {}): Promise<ExchangeReq
   const now = seconds()
   return {
     door: 'token-exchange',
-    subjectToken: await fixture.svid(),
-    subjectTokenType: JWT_TOKEN_TYPE,
+    endpoint: fixture.broker.tokenEndpoint,
+    subject: { token: await fixture.svid(), tokenType: JWT_TOKEN_TYPE },
+    actor: undefined,
+    client: undefined,
+    certificate: undefined,
+    delegateTo: undefined,
     resource: RESOURCE,
     details: details(),
     proofHeaders: [makeProof(key, { method: 'POST', url: fixture.broker.tokenEndpoint, now })],
@@ -102,13 +106,13 @@ const refusals: {
     title: 'a proof of identity that is none',
     code: 'identity_invalid',
     lastStep: 'prove',
-    change: { subjectToken: 'a.b.c' },
+    change: { subject: { token: 'a.b.c', tokenType: JWT_TOKEN_TYPE } },
   },
   {
     title: 'another type of subject token',
     code: 'identity_invalid',
     lastStep: 'prove',
-    change: { subjectTokenType: 'urn:ietf:params:oauth:token-type:saml2' },
+    change: { subject: { token: 'a.b.c', tokenType: 'urn:ietf:params:oauth:token-type:saml2' } },
   },
   {
     title: 'no proof of a key',
@@ -191,7 +195,7 @@ test('a proof is not spent on a request whose identity is not proved', async () 
   const { broker } = watched()
   const request = await asked()
   await assert.rejects(
-    exchange({ ...request, subjectToken: 'a.b.c' }, broker),
+    exchange({ ...request, subject: { token: 'a.b.c', tokenType: JWT_TOKEN_TYPE } }, broker),
     refusal('identity_invalid'),
   )
   await exchange(request, broker)

@@ -16,6 +16,7 @@ import { createJwtSvidProver } from '../../src/identity/jwt-svid.ts'
 import { createSenderKeys } from '../../src/identity/sender-keys.ts'
 import { memoryLedger } from '../../src/ledger/memory.ts'
 import { newKeys, openKeys } from '../../src/mint/keys.ts'
+import { refuse } from '../../src/refusal.ts'
 import { RevocationPublisher } from '../../src/revocation/publisher.ts'
 import { Revocations } from '../../src/revocation/revocations.ts'
 import type { BrokerParts, Client } from '../../src/server/parts.ts'
@@ -118,7 +119,7 @@ export async function startFixture(
     issuer,
     tokenEndpoint: `${issuer}/token`,
     nonces: options.nonces ? new Nonces(Buffer.alloc(32, 7)) : undefined,
-    identity: createJwtSvidProver({ bundles, audience: issuer }),
+    prover: proverOf(createJwtSvidProver({ bundles, audience: issuer })),
     senderKeys: createSenderKeys({ ledger, onSecondKey: 'record' }),
     ledger,
     revocations,
@@ -349,4 +350,12 @@ export function claimsOf(token: unknown): Record<string, unknown> {
 
 export function fingerprint(text: string): string {
   return createHash('sha256').update(text).digest('hex')
+}
+
+function proverOf(jwtSvid: ReturnType<typeof createJwtSvidProver>): Broker['prover'] {
+  return {
+    proveToken: ({ token }, now) => ({ kind: 'workload', workload: jwtSvid.prove(token, now) }),
+    proveCertificate: () => refuse({ code: 'identity_missing' }),
+    proveClient: () => refuse({ code: 'identity_missing' }),
+  }
 }
