@@ -35,7 +35,7 @@ export async function openParts(
       ? undefined
       : new Nonces(await configured(() => readNonceSecret(secretFile)))
   const bundles = await configured(() =>
-    openBundles(config.trust, {
+    openBundles(filesOf(config), {
       onProblem: ({ trustDomain, detail }) => log.warn(`trust domain ${trustDomain}: ${detail}`),
     }),
   )
@@ -51,6 +51,13 @@ export async function openParts(
   )
   stack.defer(() => policies.close())
   return { keys, nonces, bundles, catalogue, policies }
+}
+
+function filesOf(config: Config): { trustDomain: string; file: string }[] {
+  return config.trust.bundles.map((bundle) => {
+    if (bundle.kind === 'file') return { trustDomain: bundle.trustDomain, file: bundle.file }
+    throw new Error(`bundle of ${bundle.trustDomain}: only files are read so far`)
+  })
 }
 
 /** Opens everything the configuration names except the store and the listeners, and closes it again. */

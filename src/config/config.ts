@@ -11,10 +11,12 @@ import { applyEnvironment } from './environment.ts'
 import { ConfigError, describeIssue, type Problem } from './problems.ts'
 import { type Settings, schema } from './schema.ts'
 import { Secret } from './secret.ts'
+import { type TrustConfig, toTrust } from './trust.ts'
 import { parseAddress } from './url.ts'
 
 export { ConfigError, type Problem } from './problems.ts'
 export { Secret } from './secret.ts'
+export type { BundleConfig, IssuerConfig, KeysConfig, TrustConfig, UsersConfig } from './trust.ts'
 
 export interface Address {
   readonly host: string
@@ -45,14 +47,28 @@ export interface ClientConfig {
   readonly jwks: { readonly keys: readonly Readonly<Record<string, unknown>>[] }
   readonly scopes: readonly ('writ:introspect' | 'writ:admin')[]
   readonly resources: readonly string[]
+  /** The SPIFFE ID this client may ask for tokens as, by `private_key_jwt`. */
+  readonly workload: string | undefined
+}
+
+export interface MtlsConfig {
+  /** The listener as callers reach it. */
+  readonly url: string
+  readonly credentials:
+    | { readonly kind: 'files'; readonly certificateFile: string; readonly keyFile: string }
+    | { readonly kind: 'workload_api'; readonly socket: string }
 }
 
 export interface Config {
   readonly issuer: string
-  readonly listen: { readonly public: Address; readonly admin: Address }
+  readonly listen: {
+    readonly public: Address
+    readonly mtls: Address | undefined
+    readonly admin: Address
+  }
   readonly keys: { readonly directory: string; readonly algorithm: 'ES256' | 'RS256' | 'Ed25519' }
   readonly store: { readonly kind: 'sqlite'; readonly file: string } | RedisConfig
-  readonly trust: readonly { readonly trustDomain: string; readonly file: string }[]
+  readonly trust: TrustConfig
   readonly servers: readonly { readonly resource: string; readonly file: string }[]
   /** The directory of Cedar policies. */
   readonly policies: string
@@ -62,6 +78,10 @@ export interface Config {
   readonly revocation: { readonly beatEveryMs: number; readonly staleAfterMs: number }
   readonly audit: { readonly directory: string; readonly arguments: boolean }
   readonly clients: readonly ClientConfig[]
+  readonly mtls: MtlsConfig | undefined
+  /** Peers whose `Client-Cert` headers are believed (RFC 9440). */
+  readonly proxies: readonly string[]
+  readonly delegation: { readonly lifetimeSeconds: number; readonly maxDepth: number }
   readonly shutdown: { readonly drainSeconds: number }
   /** What an operator should know about these settings, one sentence each. */
   readonly notes: readonly string[]
@@ -163,8 +183,8 @@ async function loadClients(settings: Settings, problems: Problem[]): Promise<Cli
       })
       continue
     }
-    const { client_id: clientId, scopes, resources } = client
-    clients.push({ clientId, jwks, scopes, resources })
+    const { client_id: clientId, scopes, resources, workload } = client
+    clients.push({ clientId, jwks, scopes, resources, workload })
   }
   return clients
 }
@@ -186,9 +206,6 @@ function isPublicKeySet(value: unknown): value is ClientConfig['jwks'] {
 
 function toConfig(settings: Settings): Omit<Config, 'clients'> {
   const notes: string[] = []
-  if (settings.listen.mtls !== undefined) {
-    notes.push('listen.mtls is set, but this version opens no mTLS listener')
-  }
   if (settings.dpop.nonce_secret_file === undefined) {
     notes.push('dpop.nonce_secret_file is not set, so DPoP proofs are accepted without a nonce')
   }
@@ -196,11 +213,12 @@ function toConfig(settings: Settings): Omit<Config, 'clients'> {
     issuer: settings.issuer,
     listen: {
       public: parseAddress(settings.listen.public)!,
+      mtls: settings.listen.mtls === undefined ? undefined : parseAddress(settings.listen.mtls)!,
       admin: parseAddress(settings.listen.admin)!,
     },
     keys: settings.keys,
     store: toStore(settings.store),
-    trust: settings.trust.map((entry) => ({ trustDomain: entry.spiffe, file: entry.bundle.file })),
+    trust: toTrust(settings),
     servers: settings.servers.map((entry) => ({ resource: entry.resource, file: entry.catalogue })),
     policies: settings.policies,
     tokens: {
@@ -214,6 +232,22 @@ function toConfig(settings: Settings): Omit<Config, 'clients'> {
       staleAfterMs: settings.revocation.stale_after_ms,
     },
     audit: settings.audit,
+    mtls: settings.mtls && {
+      url: settings.mtls.url,
+      credentials:
+        settings.mtls.workload_api === undefined
+          ? {
+              kind: 'files',
+              certificateFile: settings.mtls.certificate_file!,
+              keyFile: settings.mtls.key_file!,
+            }
+          : { kind: 'workload_api', socket: settings.mtls.workload_api },
+    },
+    proxies: settings.proxies,
+    delegation: {
+      lifetimeSeconds: settings.delegation.lifetime_seconds,
+      maxDepth: settings.delegation.max_depth,
+    },
     shutdown: { drainSeconds: settings.shutdown.drain_seconds },
     notes,
   }

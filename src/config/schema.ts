@@ -5,32 +5,19 @@
  * from a file named by an environment variable (`…_FILE`) and are never printed.
  */
 import { z } from 'zod'
-import { isIssuer, isResource, parseAddress } from './url.ts'
-
-const text = (expected: string) => z.string().min(1).describe(expected)
-const path = (what: string) => text(`the path of ${what}`)
-const secret = (expected: string) => z.string().min(1).meta({ description: expected, secret: true })
-const integer = (min: number, max: number, unit: string) =>
-  z.int().min(min).max(max).describe(`a whole number of ${unit} from ${min} to ${max}`)
-
-const issuer = z
-  .string()
-  .refine(isIssuer)
-  .describe(
-    'an https origin such as https://broker.example (http on loopback only), nothing after it',
-  )
-const resource = z
-  .string()
-  .refine(isResource)
-  .describe('an https URL without a fragment (http on loopback only), in its canonical spelling')
-const address = z
-  .string()
-  .refine((value) => parseAddress(value) !== undefined)
-  .describe('host:port, such as 127.0.0.1:4470 or [::1]:4470')
-const trustDomain = z
-  .string()
-  .regex(/^[a-z0-9._-]{1,255}$/)
-  .describe('a SPIFFE trust domain name such as corp.example')
+import {
+  address,
+  httpsUrl,
+  integer,
+  issuer,
+  networks,
+  path,
+  resource,
+  secret,
+  spiffeId,
+  text,
+} from './fields.ts'
+import { trust } from './trust-schema.ts'
 
 const redis = z
   .strictObject({
@@ -70,18 +57,43 @@ const client = z
       .optional(),
     scopes: z
       .array(z.enum(['writ:introspect', 'writ:admin']).describe('writ:introspect or writ:admin'))
-      .min(1)
-      .describe('a list of writ:introspect and writ:admin'),
+      .describe('a list of writ:introspect and writ:admin')
+      .default([]),
     resources: z
       .array(resource)
       .describe('a list of resources whose tokens this client may introspect')
       .default([]),
+    workload: spiffeId.optional(),
+  })
+  .refine((value) => value.scopes.length > 0 || value.workload !== undefined, {
+    error: 'give scopes, a workload, or both: without them the client may do nothing',
   })
   .refine((value) => (value.jwks === undefined) !== (value.jwks_file === undefined), {
     error: 'give one of jwks and jwks_file',
   })
 
-export const schema = z.strictObject({
+const mtls = z
+  .strictObject({
+    url: httpsUrl('the mTLS listener as callers reach it, an origin'),
+    certificate_file: path("the listener's certificate chain").optional(),
+    key_file: path("the listener's private key").optional(),
+    workload_api: text(
+      'the address of a Workload API, such as unix:///run/spire/agent.sock',
+    ).optional(),
+  })
+  .refine(({ url }) => !URL.canParse(url) || new URL(url).origin === url, {
+    error: 'url must be an origin such as https://broker.example:4471, nothing after it',
+  })
+  .refine(
+    ({ certificate_file: certificate, key_file: key, workload_api: api }) =>
+      api === undefined
+        ? certificate !== undefined && key !== undefined
+        : certificate === undefined && key === undefined,
+    { error: 'give certificate_file and key_file, or workload_api' },
+  )
+  .describe('the settings of the mTLS listener')
+
+const settings = z.strictObject({
   issuer,
   listen: z
     .strictObject({
@@ -111,15 +123,7 @@ export const schema = z.strictObject({
       error: 'give one of sqlite and redis',
     })
     .prefault({}),
-  trust: z
-    .array(
-      z.strictObject({
-        spiffe: trustDomain,
-        bundle: z.strictObject({ file: path("the trust domain's SPIFFE bundle") }),
-      }),
-    )
-    .min(1)
-    .describe('a list of at least one trust domain'),
+  trust,
   servers: z
     .array(z.strictObject({ resource, catalogue: path("the server's pinned definitions") }))
     .min(1)
@@ -163,8 +167,29 @@ export const schema = z.strictObject({
     })
     .describe('a list of clients')
     .default([]),
+  mtls: mtls.optional(),
+  proxies: networks('proxies whose Client-Cert headers are believed').default([]),
+  delegation: z
+    .strictObject({
+      lifetime_seconds: integer(10, 3600, 'seconds').default(300),
+      max_depth: integer(1, 8, 'actors').default(5),
+    })
+    .prefault({}),
   shutdown: z.strictObject({ drain_seconds: integer(0, 300, 'seconds').default(10) }).prefault({}),
 })
+
+export const schema = settings
+  .refine((value) => (value.mtls === undefined) === (value.listen.mtls === undefined), {
+    path: ['mtls'],
+    error: 'mtls and listen.mtls go together: give both, or neither',
+  })
+  .superRefine((value, context) => {
+    for (const [index, entry] of value.trust.entries()) {
+      if (entry.issuer !== value.issuer) continue
+      const message = "the broker's own tokens prove no identity; this issuer is the broker itself"
+      context.addIssue({ code: 'custom', path: ['trust', index, 'issuer'], message })
+    }
+  })
 
 export type Settings = z.output<typeof schema>
 
@@ -175,6 +200,8 @@ export interface SchemaNode {
   readonly secret?: boolean
   readonly properties?: Readonly<Record<string, SchemaNode>>
   readonly items?: SchemaNode
+  /** What a group of freely chosen names holds; `false` where names are fixed. */
+  readonly additionalProperties?: SchemaNode | boolean
 }
 
 /** The same schema as data, for naming near misses and typing environment variables. */
@@ -188,7 +215,9 @@ export function nodeAt(path: readonly PropertyKey[]): SchemaNode | undefined {
         ? node?.items
         : node?.properties && Object.hasOwn(node.properties, step)
           ? node.properties[step as string]
-          : undefined,
+          : typeof node?.additionalProperties === 'object'
+            ? node.additionalProperties
+            : undefined,
     schemaTree,
   )
 }

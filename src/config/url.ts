@@ -27,3 +27,10 @@ export function parseAddress(text: string): { host: string; port: number } | und
   if (parts === null || port > 65_535) return undefined
   return { host: parts[1]!.replace(/^\[|\]$/g, ''), port }
 }
+
+/** An absolute https URL without user or fragment. */
+export function isHttpsUrl(text: string): boolean {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url?.protocol !== 'https:' || text.includes('#')) return false
+  return url.username === '' && url.password === ''
+}

@@ -43,10 +43,11 @@ test('the commented example loads', async () => {
   assert.deepEqual(config.store, { kind: 'sqlite', file: 'var/writ.db' })
 })
 
-test('the example of the design loads, and says what this version leaves out', async () => {
+test('the example of the design loads, with the certificate that its mTLS listener needs', async () => {
   const config = await load(`
 issuer: https://broker.example
 listen: { public: 127.0.0.1:4470, mtls: 127.0.0.1:4471, admin: 127.0.0.1:4472 }
+mtls: { url: 'https://broker.example:4471', certificate_file: c.pem, key_file: c.key }
 keys: { directory: keys/signing, algorithm: ES256 }
 store: { sqlite: { file: var/writ.db } }
 trust:
@@ -61,7 +62,8 @@ dpop: { nonce_secret_file: keys/nonce.secret }
 audit: { directory: var/audit }
 `)
   assert.equal(config.dpop.nonceSecretFile, 'keys/nonce.secret')
-  assert.deepEqual(config.notes, ['listen.mtls is set, but this version opens no mTLS listener'])
+  assert.deepEqual(config.listen.mtls, { host: '127.0.0.1', port: 4471 })
+  assert.deepEqual(config.notes, [])
 })
 
 test('a flag wins over the environment, the environment over the file, the file over the default', async () => {
@@ -96,7 +98,7 @@ test('a file that is not there is an error, never an empty configuration', async
 test('what decides who may do what has no default', async () => {
   assert.deepEqual(await problemsOf({}), [
     'issuer: is missing; expected an https origin such as https://broker.example (http on loopback only), nothing after it',
-    'trust: is missing; expected a list of at least one trust domain',
+    'trust: is missing; expected a list of at least one trust domain or issuer',
     'servers: is missing; expected a list of at least one MCP server',
     'policies: is missing; expected the path of the directory of Cedar policies',
   ])
@@ -108,7 +110,7 @@ const unknown: [object, string][] = [
   [{ polices: 'x' }, 'polices: unknown key; did you mean policies?'],
   [
     { lifetime_seconds: 5 },
-    'lifetime_seconds: unknown key here; did you mean tokens.lifetime_seconds?',
+    'lifetime_seconds: unknown key here; did you mean tokens.lifetime_seconds or delegation.lifetime_seconds?',
   ],
   [
     { tokens: { lifetime: 5 } },
@@ -240,7 +242,7 @@ test('the environment reaches into lists and gives whole lists', async () => {
     },
   })
   assert.equal(config.servers[0]?.resource, 'https://other.example/mcp')
-  assert.equal(config.trust[0]?.trustDomain, 'b.example')
+  assert.equal(config.trust.bundles[0]?.trustDomain, 'b.example')
   assert.equal(config.audit.arguments, true)
 })
 

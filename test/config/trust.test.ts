@@ -1,0 +1,191 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { type Config, ConfigError, loadConfig } from '../../src/config/config.ts'
+
+let directory: string
+before(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'writ-config-'))
+})
+after(() => rm(directory, { recursive: true }))
+
+const BROKER = 'https://broker.example'
+const MINIMAL = {
+  issuer: BROKER,
+  servers: [{ resource: 'https://mcp.example/mcp', catalogue: 'c.json' }],
+  policies: 'policies',
+}
+const CORP = { spiffe: 'corp.example', bundle: { file: 'b.json' } }
+const CLUSTER = {
+  kubernetes: 'prod',
+  issuer: 'https://kubernetes.example',
+  keys: { discovery: true },
+}
+const PEOPLE = { users: 'staff', issuer: 'https://login.example', keys: { jwks_file: 'k.json' } }
+
+async function load(settings: object): Promise<Config> {
+  const file = join(directory, 'writ.yaml')
+  await writeFile(file, JSON.stringify({ ...MINIMAL, ...settings }))
+  return loadConfig({ file, env: {} })
+}
+
+test('every kind of trust is read, with its usual limits', async () => {
+  const endpoint = {
+    spiffe: 'partner.example',
+    bundle: {
+      endpoint: 'https://spire.partner.example:8443',
+      profile: 'https_spiffe',
+      spiffe_id: 'spiffe://partner.example/spire/server',
+      bootstrap_file: 'p.json',
+    },
+  }
+  const { trust } = await load({
+    trust: [CORP, endpoint, CLUSTER, { github: 'ci' }, PEOPLE],
+  })
+  assert.deepEqual(trust.bundles, [
+    { trustDomain: 'corp.example', kind: 'file', file: 'b.json' },
+    {
+      trustDomain: 'partner.example',
+      kind: 'endpoint',
+      url: 'https://spire.partner.example:8443',
+      spiffe: { id: 'spiffe://partner.example/spire/server', bootstrapFile: 'p.json' },
+      maxAgeSeconds: 3600,
+      allowAddresses: [],
+      caFile: undefined,
+    },
+  ])
+  const [cluster, github] = trust.issuers
+  assert.equal(cluster?.audience, BROKER)
+  assert.deepEqual(cluster?.algorithms, ['RS256'])
+  assert.deepEqual(cluster?.keys, { kind: 'discovery' })
+  assert.equal(github?.issuer, 'https://token.actions.githubusercontent.com')
+  const [people] = trust.users
+  assert.deepEqual(people?.audiences, [BROKER])
+  assert.deepEqual(people?.tokenTypes, ['id_token', 'access_token', 'id_jag'])
+})
+
+const MTLS = {
+  listen: { mtls: '127.0.0.1:4471' },
+  mtls: { url: 'https://broker.example:4471', certificate_file: 'c.pem', key_file: 'c.key' },
+}
+
+const refused: readonly (readonly [title: string, settings: object, problem: string])[] = [
+  [
+    'an entry that is nothing',
+    { trust: [{ bundle: { file: 'b' } }] },
+    'trust[0]: give one of spiffe',
+  ],
+  ['an entry of two kinds', { trust: [{ ...CORP, oidc: 'x' }] }, 'trust[0]: give one of spiffe'],
+  [
+    'a setting of another kind',
+    { trust: [{ ...CORP, keys: { discovery: true } }] },
+    'trust[0]: keys does not belong to spiffe; known here: bundle',
+  ],
+  [
+    'a domain without a bundle',
+    { trust: [{ spiffe: 'corp.example' }] },
+    'a trust domain needs a bundle',
+  ],
+  [
+    'two sources of one bundle',
+    { trust: [{ spiffe: 'a.example', bundle: { file: 'b', workload_api: 'unix:///s' } }] },
+    'give one of file, endpoint and workload_api',
+  ],
+  [
+    'an endpoint without a profile',
+    { trust: [{ spiffe: 'a.example', bundle: { endpoint: 'https://a.example' } }] },
+    'an endpoint needs a profile',
+  ],
+  [
+    'an endpoint that would prove itself by a SPIFFE ID that nobody named',
+    {
+      trust: [
+        { spiffe: 'a.example', bundle: { endpoint: 'https://a.example', profile: 'https_spiffe' } },
+      ],
+    },
+    'https_spiffe needs spiffe_id and bootstrap_file',
+  ],
+  [
+    'an endpoint over http',
+    {
+      trust: [
+        { spiffe: 'a.example', bundle: { endpoint: 'http://a.example', profile: 'https_web' } },
+      ],
+    },
+    'expected the https URL of a federation endpoint',
+  ],
+  [
+    'an issuer without keys',
+    { trust: [{ oidc: 'x', issuer: 'https://i.example' }] },
+    'oidc needs keys',
+  ],
+  [
+    'two sources of keys',
+    { trust: [{ ...CLUSTER, keys: { discovery: true, jwks_file: 'k' } }] },
+    'give one of jwks_file, jwks_url and discovery',
+  ],
+  [
+    'a shared secret as an algorithm',
+    { trust: [{ ...CLUSTER, algorithms: ['HS256'] }] },
+    'expected one of RS256',
+  ],
+  [
+    'one alias for two issuers of workloads, whose ids it would mix',
+    { trust: [CLUSTER, { github: 'prod' }] },
+    'workloads prod is listed twice',
+  ],
+  [
+    'one issuer twice',
+    { trust: [CLUSTER, { oidc: 'again', issuer: CLUSTER.issuer, keys: { discovery: true } }] },
+    `issuer ${CLUSTER.issuer} is listed twice`,
+  ],
+  ['one trust domain twice', { trust: [CORP, CORP] }, 'spiffe corp.example is listed twice'],
+  [
+    'the broker itself as an issuer',
+    { trust: [{ ...PEOPLE, issuer: BROKER }] },
+    "the broker's own tokens prove no identity",
+  ],
+  [
+    'an address that is none',
+    { trust: [{ ...CLUSTER, allow_addresses: ['10.0.0.0/40'] }] },
+    'expected an IP address, or a network such as 10.0.0.0/8',
+  ],
+  [
+    'a pointer that is none',
+    { trust: [{ ...CLUSTER, attributes: { team: 'team' } }] },
+    'a JSON pointer into the claims',
+  ],
+  [
+    'an mTLS listener without a certificate',
+    { trust: [CORP], listen: MTLS.listen },
+    'mtls and listen.mtls go together',
+  ],
+  [
+    'two certificates for one listener',
+    { trust: [CORP], ...MTLS, mtls: { ...MTLS.mtls, workload_api: 'unix:///s' } },
+    'give certificate_file and key_file, or workload_api',
+  ],
+  [
+    'a listener whose URL has a path',
+    { trust: [CORP], ...MTLS, mtls: { ...MTLS.mtls, url: 'https://broker.example/x' } },
+    'url must be an origin',
+  ],
+  ['a proxy that is no address', { trust: [CORP], proxies: ['proxy'] }, 'proxies[0]: expected'],
+  [
+    'a client that may do nothing',
+    { trust: [CORP], clients: [{ client_id: 'x', jwks_file: 'k.json' }] },
+    'give scopes, a workload, or both',
+  ],
+]
+
+for (const [title, settings, problem] of refused) {
+  test(`${title} is refused, in words`, async () => {
+    await assert.rejects(load(settings), (error) => {
+      assert.ok(error instanceof ConfigError, String(error))
+      assert.ok(error.message.includes(problem), error.message)
+      return true
+    })
+  })
+}
