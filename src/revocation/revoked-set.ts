@@ -37,6 +37,11 @@ export class RevokedSet {
       const stopped = live(this.#exact.agent.get(agent), now) ?? this.#findAbove(agent, now)
       if (stopped !== undefined) return stopped
     }
+    for (const link of subject.links ?? []) {
+      const stopped =
+        live(this.#exact.jti.get(link), now) ?? live(this.#exact.session.get(link), now)
+      if (stopped !== undefined) return stopped
+    }
     return undefined
   }
 

@@ -22,6 +22,11 @@ export interface Subject {
   /** The workload that asks, and every actor before it. */
   readonly agents: readonly string[]
   readonly principal: string
+  /**
+   * What it hangs on besides: the `jti` of each delegation token and the `sid` of each session before
+   * it. Each is looked for under both kinds.
+   */
+  readonly links?: readonly string[] | undefined
 }
 
 export interface Revocation {

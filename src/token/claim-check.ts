@@ -9,6 +9,8 @@ const MAX_JTI_CHARACTERS = 128
 const MAX_NAME_CHARACTERS = 2048
 const MAX_LABEL_CHARACTERS = 256
 const MAX_ACTORS = 8
+/** Two for each hand-over, and there are no more hand-overs than actors. */
+const MAX_LINKS = 2 * MAX_ACTORS
 const SHA256_BYTES = 32
 
 /**
@@ -27,7 +29,8 @@ export function readClaims(payload: JsonObject): {
   if (!isSeconds(payload.iat) || !isSeconds(payload.exp)) refuseClaims()
   if (payload.nbf !== undefined && !isSeconds(payload.nbf)) refuseClaims()
   if (payload.txn !== undefined && !isLabel(payload.txn)) refuseClaims()
-  if (payload.act !== undefined && !isActor(payload.act, MAX_ACTORS)) refuseClaims()
+  if (payload.act !== undefined && !isActor(payload.act)) refuseClaims()
+  if (payload.via !== undefined && !isLinks(payload.via)) refuseClaims()
 
   // A token that anyone may carry is not one of ours (RFC 9449 §6, RFC 8705 §3).
   if (cnf === undefined) refuse({ code: 'token_unbound' })
@@ -41,29 +44,34 @@ export function readClaims(payload: JsonObject): {
   return { claims: payload as unknown as TokenClaims, kind }
 }
 
-function isName(value: Json | undefined): value is string {
+export function isName(value: Json | undefined): value is string {
   return typeof value === 'string' && value.length > 0 && value.length <= MAX_NAME_CHARACTERS
 }
 
-function isLabel(value: Json | undefined): value is string {
+export function isLabel(value: Json | undefined): value is string {
   return isName(value) && value.length <= MAX_LABEL_CHARACTERS
 }
 
 /** Visible ASCII, because it becomes part of keys in stores. */
-function isJti(value: Json | undefined): value is string {
+export function isJti(value: Json | undefined): value is string {
   return isName(value) && value.length <= MAX_JTI_CHARACTERS && /^[\x21-\x7e]+$/.test(value)
 }
 
-function isSeconds(value: Json | undefined): value is number {
+export function isSeconds(value: Json | undefined): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0
 }
 
 /** RFC 8693 §4.1. */
-function isActor(value: Json, actorsLeft: number): boolean {
+export function isActor(value: Json | undefined, actorsLeft = MAX_ACTORS): boolean {
   if (actorsLeft === 0 || !isJsonObject(value) || !isName(value.sub)) return false
   if (value.iss !== undefined && !isName(value.iss)) return false
   if (value.sub_profile !== undefined && !isName(value.sub_profile)) return false
   return value.act === undefined || isActor(value.act, actorsLeft - 1)
+}
+
+/** A link that cannot be read could be one that was revoked. */
+export function isLinks(value: Json | undefined): value is readonly string[] {
+  return Array.isArray(value) && value.length <= MAX_LINKS && value.every(isLabel)
 }
 
 /** RFC 9396 §2: objects, each with a type. */
@@ -73,7 +81,7 @@ function isDetails(value: Json | undefined): boolean {
 }
 
 /** Exactly one key, named by its SHA-256 (RFC 7800 §3.1). */
-function isBinding(cnf: Json): boolean {
+export function isBinding(cnf: Json | undefined): boolean {
   if (!isJsonObject(cnf) || Object.keys(cnf).length !== 1) return false
   const thumbprint = cnf.jkt ?? cnf['x5t#S256']
   return typeof thumbprint === 'string' && decodeBase64url(thumbprint)?.length === SHA256_BYTES

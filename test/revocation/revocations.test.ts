@@ -22,6 +22,7 @@ const subject: Subject = {
   session: 'sid-1',
   agents: [agent, 'spiffe://corp.example/agents/planner/7'],
   principal: 'user:5f2c',
+  links: ['jti-of-a-delegation', 'sid-before'],
 }
 
 let made = 0
@@ -103,6 +104,9 @@ const hits: readonly [what: string, target: Target, expected: 'passes' | 'revoke
     { kind: 'agent', value: 'spiffe://corp.example/agents/planner/7' },
     'revoked',
   ],
+  ['a delegation it came by', { kind: 'jti', value: 'jti-of-a-delegation' }, 'revoked'],
+  ['a session before it', { kind: 'session', value: 'sid-before' }, 'revoked'],
+  ['an agent called as a link is', { kind: 'agent', value: 'sid-before' }, 'passes'],
   ['its folder, exactly', { kind: 'agent', value: 'spiffe://corp.example/agents' }, 'passes'],
   [
     'beneath its folder',
