@@ -1,6 +1,8 @@
 import { isJsonObject, type JsonObject, parseJson } from '../lib/json.ts'
 import { importJwk } from '../token/jwk.ts'
 import { type Algorithm, JwsError, type VerificationKey } from '../token/jws.ts'
+import { importAuthority, isAuthorityKeyType } from './bundle-authority.ts'
+import type { Certificate } from './certificate.ts'
 
 /** SP-2: a JWT-SVID is signed by one of these; anything else is refused before it is looked at. */
 export const SVID_ALGORITHMS: readonly Algorithm[] = [
@@ -18,7 +20,7 @@ export const SVID_ALGORITHMS: readonly Algorithm[] = [
 /** SPIFFE Trust Domain and Bundle §4.1.2: the hint when a bundle names none. */
 const DEFAULT_REFRESH_HINT_SECONDS = 300
 /** A bundle with more keys than this is not a bundle; bounds the work of one reload. */
-const MAX_KEYS = 256
+export const MAX_KEYS = 256
 export const MAX_BUNDLE_BYTES = 1024 * 1024
 
 /** The keys one trust domain vouches with, as its bundle document states them. */
@@ -28,6 +30,8 @@ export interface Bundle {
   readonly refreshHintSeconds: number
   /** The JWT-SVID keys that can be used. None: every JWT-SVID of the trust domain is invalid. */
   readonly jwtKeys: readonly BundleKey[]
+  /** The certificates that X509-SVIDs may end in. None: every X509-SVID of the domain is invalid. */
+  readonly x509Authorities: readonly Certificate[]
   /** Entries that were meant for us and had to be left out, in words. */
   readonly problems: readonly string[]
 }
@@ -40,8 +44,9 @@ export interface BundleKey {
 
 /**
  * Reads a SPIFFE bundle document (SPIFFE Trust Domain and Bundle §4): a JWK Set whose entries say
- * what they vouch for. Only `use: "jwt-svid"` counts here; entries for other uses or of unknown key
- * types are left out without a word, as the standard asks, and broken ones with a problem.
+ * what they vouch for, `use: "jwt-svid"` or `use: "x509-svid"`. Entries of other or no use and of
+ * unknown key types are left out without a word, as the standard asks, and broken ones with a
+ * problem: one bad entry does not take the good ones with it.
  *
  * A JWT-SVID key need not name its algorithm, so an RSA key serves RS* and PS* alike.
  *
@@ -50,35 +55,61 @@ export interface BundleKey {
  */
 export function parseBundle(text: string): Bundle {
   const document = parseDocument(text)
-  if (!Array.isArray(document.keys)) throw new Error('it has no "keys" array (RFC 7517 §5)')
-  if (document.keys.length > MAX_KEYS) throw new Error(`it has more than ${MAX_KEYS} keys`)
-
-  const problems: string[] = []
-  const jwtKeys = new Map<string, BundleKey>()
-  const seen = new Set<string>()
-  for (const [index, jwk] of document.keys.entries()) {
-    if (!isJsonObject(jwk)) throw new Error(`keys[${index}] is not an object`)
-    if (jwk.use !== 'jwt-svid' || (jwk.kty !== 'EC' && jwk.kty !== 'RSA')) continue
-    if (typeof jwk.kid !== 'string' || jwk.kid === '') {
-      problems.push(`keys[${index}] has no kid and is left out`)
-      continue
-    }
-    // Two keys under one name: which one vouches would depend on the order of the file.
-    if (seen.has(jwk.kid)) throw new Error(`keys[${index}] repeats the kid of an earlier key`)
-    seen.add(jwk.kid)
-    const byAlgorithm = importForSvids(jwk)
-    if (typeof byAlgorithm === 'string') {
-      problems.push(`keys[${index}] cannot be used and is left out: ${byAlgorithm}`)
-    } else {
-      jwtKeys.set(jwk.kid, { kid: jwk.kid, byAlgorithm })
-    }
-  }
+  const read = readEntries(document, { plainJwt: false })
   return {
     sequence: parseSequence(document.spiffe_sequence),
     refreshHintSeconds: parseRefreshHint(document.spiffe_refresh_hint),
-    jwtKeys: [...jwtKeys.values()],
-    problems,
+    jwtKeys: read.jwtKeys,
+    x509Authorities: [...read.authorities.values()],
+    problems: read.problems,
   }
+}
+
+/**
+ * Reads the JWK Set that the Workload API gives for one trust domain (SPIFFE Workload API §6.2.3):
+ * its keys are for JWT-SVIDs whether they say so or not, and it vouches for nothing else.
+ *
+ * @throws {Error} when the text is no such document
+ */
+export function parseJwtBundle(text: string): Pick<Bundle, 'jwtKeys' | 'problems'> {
+  return readEntries(parseDocument(text), { plainJwt: true })
+}
+
+interface Entries {
+  readonly jwtKeys: readonly BundleKey[]
+  readonly authorities: ReadonlyMap<string, Certificate>
+  readonly problems: readonly string[]
+}
+
+function readEntries(document: JsonObject, { plainJwt }: { plainJwt: boolean }): Entries {
+  if (!Array.isArray(document.keys)) throw new Error('it has no "keys" array (RFC 7517 §5)')
+  if (document.keys.length > MAX_KEYS) throw new Error(`it has more than ${MAX_KEYS} keys`)
+  const problems: string[] = []
+  const jwtKeys: BundleKey[] = []
+  const authorities = new Map<string, Certificate>()
+  const kids = new Set<string>()
+  for (const [index, jwk] of document.keys.entries()) {
+    if (!isJsonObject(jwk)) throw new Error(`keys[${index}] is not an object`)
+    const use = plainJwt ? (jwk.use ?? 'jwt-svid') : jwk.use
+    const leaveOut = (why: string) => problems.push(`keys[${index}] is left out: ${why}`)
+    if (use === 'jwt-svid' && (jwk.kty === 'EC' || jwk.kty === 'RSA')) {
+      if (typeof jwk.kid !== 'string' || jwk.kid === '') {
+        leaveOut('it has no kid')
+        continue
+      }
+      // Two keys under one name: which one vouches would depend on the order of the file.
+      if (kids.has(jwk.kid)) throw new Error(`keys[${index}] repeats the kid of an earlier key`)
+      kids.add(jwk.kid)
+      const byAlgorithm = importForSvids(jwk)
+      if (typeof byAlgorithm === 'string') leaveOut(byAlgorithm)
+      else jwtKeys.push({ kid: jwk.kid, byAlgorithm })
+    } else if (use === 'x509-svid' && !plainJwt && isAuthorityKeyType(jwk.kty)) {
+      const authority = importAuthority(jwk)
+      if (typeof authority === 'string') leaveOut(authority)
+      else authorities.set(authority.thumbprint, authority)
+    }
+  }
+  return { jwtKeys, authorities, problems }
 }
 
 // `spiffe_sequence` may use all 64 bits, which strict JSON rightly refuses as a number, so its
