@@ -110,7 +110,7 @@ export function guardedFetch(options: GuardedFetchOptions = {}): GuardedFetch {
         body.on('error', () => undefined).destroy()
       }
     } catch (cause) {
-      throw new GuardedFetchError(url.host, reasonOf(cause, timeout, timeoutMs), { cause })
+      throw new GuardedFetchError(url.host, reasonOf(cause, signal, timeoutMs), { cause })
     }
   }
   return Object.assign(fetchGuarded, { close: () => agent.destroy() })
@@ -213,9 +213,12 @@ async function readText(body: AsyncIterable<Uint8Array>, maxBytes: number): Prom
 }
 
 /** Codes only: the message of a TLS error can hold what the peer chose. */
-function reasonOf(cause: unknown, timeout: AbortSignal, timeoutMs: number): string {
+function reasonOf(cause: unknown, signal: AbortSignal, timeoutMs: number): string {
   if (cause instanceof Refused) return cause.message
-  if (timeout.aborted) return `no complete answer within ${timeoutMs} ms`
+  if (signal.aborted) {
+    const late = (signal.reason as Error | undefined)?.name === 'TimeoutError'
+    return late ? `no complete answer within ${timeoutMs} ms` : 'the caller gave up'
+  }
   const { code } = cause as { code?: unknown }
   return typeof code === 'string' ? `the connection failed (${code})` : 'the connection failed'
 }

@@ -1,8 +1,9 @@
 /** What callers present, and what proving it gives: the words that the doors, the exchange and this folder share. */
-import type { JsonObject } from '../lib/json.ts'
 import type { PresentedCertificate } from '../token/certificate.ts'
-import type { Actor, Binding } from '../token/claims.ts'
+import type { User } from './user.ts'
 import type { Workload } from './workload.ts'
+
+export type { User } from './user.ts'
 
 /** A token as it was presented, with the type its sender gave it (RFC 8693 §3). */
 export interface PresentedToken {
@@ -20,28 +21,6 @@ export type PresentedClient =
     }
   /** By the certificate of the connection; `client_id` must be the SPIFFE ID in it. */
   | { readonly method: 'spiffe_x509'; readonly clientId: string }
-
-/** A person, or whoever else a trusted issuer's token speaks for; made by `identity/` alone. */
-export interface User {
-  /** `user:<issuer alias>:<sub>`. */
-  readonly id: string
-  readonly issuer: string
-  /** Seconds since the epoch. */
-  readonly expiresAt: number
-  /** A hash that names the credential; never the credential. */
-  readonly credential: string
-  readonly attributes: JsonObject
-  /** The key the token is bound to, when it says so. */
-  readonly cnf: Binding | undefined
-  /** Who may act for the user (RFC 8693 §4.4): a workload id. */
-  readonly mayAct: string | undefined
-  /** Who acts for the user already, outermost first (RFC 8693 §4.1). */
-  readonly act: Actor | undefined
-  /** The client the token was issued to (ID-JAG); it must be the workload that acts. */
-  readonly clientId: string | undefined
-  /** The resources the token is limited to; undefined when it is not. */
-  readonly resources: readonly string[] | undefined
-}
 
 export type ProvenToken =
   | { readonly kind: 'workload'; readonly workload: Workload }
