@@ -1,0 +1,219 @@
+/** A real SPIRE server and agent for one trust domain, on loopback, in a folder of their own. */
+import { copyFile, link, mkdir, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { buildSpire } from './build.ts'
+import { type Child, run, start, until } from './child.ts'
+
+export interface SpireOptions {
+  readonly trustDomain: string
+  /** Short, since it holds Unix sockets; removed by whoever made it. */
+  readonly directory: string
+  /** Of the CA and of the key that signs JWT-SVIDs. */
+  readonly keyType?: 'ec-p256' | 'rsa-2048'
+  /** How the domain publishes its bundle: by its own SVID, or by a certificate of the web. */
+  readonly endpoint?: 'https_spiffe' | { readonly certificateFile: string; readonly keyFile: string }
+}
+
+export interface Entry {
+  /** As in `/agents/report-bot`. */
+  readonly path: string
+  /** The executable that a process must run to be this workload. */
+  readonly program: string
+  /** Trust domains whose bundles the workload is given. */
+  readonly federatesWith?: readonly string[]
+  readonly x509TtlSeconds?: number
+  readonly jwtTtlSeconds?: number
+}
+
+export interface Spire {
+  readonly trustDomain: string
+  /** The Workload API, as `unix:///…`; it answers once `startAgent` has resolved. */
+  readonly socket: string
+  /** Where the bundle can be fetched, and the SPIFFE ID that serves it by `https_spiffe`. */
+  readonly endpoint: { readonly url: string; readonly spiffeId: string }
+  /** The domain's bundle, in the SPIFFE format. */
+  bundle(): Promise<string>
+  /** Lets the domain's workloads know another domain's bundle. */
+  believe(trustDomain: string, bundle: string): Promise<void>
+  register(entry: Entry): Promise<void>
+  /** Entries that were made before are known to the agent from its start. */
+  startAgent(): Promise<void>
+  /** Gives the domain a new CA key or a new JWT key, and signs with it from now on. */
+  rotateAuthority(kind: 'x509' | 'jwt'): Promise<void>
+  stop(): Promise<void>
+}
+
+/** How long SVIDs live where nothing else is said. */
+export const SVID_TTL_SECONDS = 60
+
+/** @throws {Error} with what SPIRE printed when it does not come up */
+export async function startSpire(options: SpireOptions): Promise<Spire> {
+  const { trustDomain, directory } = options
+  const programs = buildSpire()
+  const [port, bundlePort] = [await freePort(), await freePort()]
+  const serverSocket = join(directory, 'server.sock')
+  const agentSocket = join(directory, 'agent.sock')
+  const node = `spiffe://${trustDomain}/node`
+  await mkdir(join(directory, 'agent'), { recursive: true })
+  await mkdir(join(directory, 'server'), { recursive: true })
+  const configure = async (name: string, config: object) => {
+    const file = join(directory, `${name}.conf.json`)
+    await writeFile(file, JSON.stringify(config))
+    return ['run', '-config', file]
+  }
+  const children: Child[] = []
+  const control = (args: readonly string[], input?: string) =>
+    run(programs.server, [...args, '-socketPath', serverSocket], input)
+
+  const server = start(
+    programs.server,
+    await configure('server', serverConfig(options, { port, bundlePort, serverSocket })),
+  )
+  children.push(server)
+  await until('the SPIRE server does not come up', server, () => control(['healthcheck']))
+
+  return {
+    trustDomain,
+    socket: `unix://${agentSocket}`,
+    endpoint: {
+      url: `https://127.0.0.1:${bundlePort}/`,
+      spiffeId: `spiffe://${trustDomain}/spire/server`,
+    },
+    bundle: () => control(['bundle', 'show', '-format', 'spiffe']),
+    async believe(other, bundle) {
+      await control(['bundle', 'set', '-format', 'spiffe', '-id', `spiffe://${other}`], bundle)
+    },
+    async register({ path, program, federatesWith = [], x509TtlSeconds, jwtTtlSeconds }) {
+      await control([
+        ...['entry', 'create', '-parentID', node, '-spiffeID', `spiffe://${trustDomain}${path}`],
+        ...['-selector', `unix:path:${program}`],
+        ...['-x509SVIDTTL', String(x509TtlSeconds ?? SVID_TTL_SECONDS)],
+        ...['-jwtSVIDTTL', String(jwtTtlSeconds ?? SVID_TTL_SECONDS)],
+        ...federatesWith.flatMap((name) => ['-federatesWith', `spiffe://${name}`]),
+      ])
+    },
+    async startAgent() {
+      const answer = await control(['token', 'generate', '-spiffeID', node, '-output', 'json'])
+      const bundleFile = join(directory, 'bootstrap.json')
+      await writeFile(bundleFile, await control(['bundle', 'show', '-format', 'spiffe']))
+      const joinToken = (JSON.parse(answer) as { value: string }).value
+      const agent = start(
+        programs.agent,
+        await configure(
+          'agent',
+          agentConfig(options, { port, agentSocket, bundleFile, joinToken }),
+        ),
+      )
+      children.push(agent)
+      const probe = ['healthcheck', '-socketPath', agentSocket]
+      await until('the SPIRE agent does not come up', agent, () => run(programs.agent, probe))
+    },
+    async rotateAuthority(kind) {
+      const authority = async (command: string, args: readonly string[] = []) => {
+        const printed = await control(['localauthority', kind, command, '-output', 'json', ...args])
+        return JSON.parse(printed) as Record<string, { authority_id: string } | undefined>
+      }
+      const { prepared_authority: prepared } = await authority('prepare')
+      if (prepared === undefined) throw new Error(`no ${kind} authority was prepared`)
+      await authority('activate', ['-authorityID', prepared.authority_id])
+    },
+    async stop() {
+      await Promise.all(children.map((child) => child.stop()))
+    },
+  }
+}
+
+/** HCL reads JSON; plugins are lists there. */
+function serverConfig(
+  { trustDomain, directory, keyType = 'ec-p256', endpoint = 'https_spiffe' }: SpireOptions,
+  at: { port: number; bundlePort: number; serverSocket: string },
+): object {
+  const database = join(directory, 'server', 'datastore.sqlite3')
+  return {
+    server: {
+      bind_address: '127.0.0.1',
+      bind_port: String(at.port),
+      trust_domain: trustDomain,
+      data_dir: join(directory, 'server'),
+      socket_path: at.serverSocket,
+      log_level: 'WARN',
+      ca_key_type: keyType,
+      default_x509_svid_ttl: `${SVID_TTL_SECONDS}s`,
+      default_jwt_svid_ttl: `${SVID_TTL_SECONDS}s`,
+      agent_ttl: '10m',
+      federation: {
+        bundle_endpoint: {
+          address: '127.0.0.1',
+          port: at.bundlePort,
+          refresh_hint: '5s',
+          profile: [endpointProfile(endpoint)],
+        },
+      },
+      experimental: { cache_reload_interval: '1s' },
+    },
+    plugins: {
+      DataStore: [
+        { sql: { plugin_data: { database_type: 'sqlite3', connection_string: database } } },
+      ],
+      NodeAttestor: [{ join_token: { plugin_data: {} } }],
+      KeyManager: [{ memory: { plugin_data: {} } }],
+    },
+  }
+}
+
+function endpointProfile(endpoint: NonNullable<SpireOptions['endpoint']>): object {
+  if (endpoint === 'https_spiffe') return { https_spiffe: {} }
+  const { certificateFile, keyFile } = endpoint
+  return {
+    https_web: {
+      serving_cert_file: { cert_file_path: certificateFile, key_file_path: keyFile },
+    },
+  }
+}
+
+function agentConfig(
+  { trustDomain, directory }: SpireOptions,
+  at: { port: number; agentSocket: string; bundleFile: string; joinToken: string },
+): object {
+  return {
+    agent: {
+      data_dir: join(directory, 'agent'),
+      log_level: 'WARN',
+      server_address: '127.0.0.1',
+      server_port: String(at.port),
+      socket_path: at.agentSocket,
+      trust_bundle_path: at.bundleFile,
+      trust_bundle_format: 'spiffe',
+      trust_domain: trustDomain,
+      join_token: at.joinToken,
+      experimental: { sync_interval: '1s' },
+    },
+    plugins: {
+      NodeAttestor: [{ join_token: { plugin_data: {} } }],
+      KeyManager: [{ memory: { plugin_data: {} } }],
+      // A workload is known by the file it runs; its digest would be read at every connection.
+      WorkloadAttestor: [
+        { unix: { plugin_data: { discover_workload_path: true, workload_size_limit: -1 } } },
+      ],
+    },
+  }
+}
+
+/**
+ * Gives a program a file of its own, by which SPIRE can tell it from others that run the same
+ * program, and returns the path.
+ */
+export async function ownProgram(program: string, path: string): Promise<string> {
+  await link(program, path).catch(() => copyFile(program, path))
+  return path
+}
+
+export function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const probe = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = probe.address() as { port: number }
+      probe.close(() => resolve(port))
+    })
+  })
+}
