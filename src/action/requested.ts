@@ -18,7 +18,8 @@ const MEMBERS = new Set([
   'task',
 ])
 const INPUT_MEMBERS = new Set(['inputResponses', 'requestState'])
-const TASK_FORM = /^[\w.:@/-]{1,128}$/
+/** What a task may be called. */
+export const TASK_FORM = /^[\w.:@/-]{1,128}$/
 
 /**
  * Reads the `authorization_details` of a token request (RFC 9396 §2): exactly one `mcp_action`.

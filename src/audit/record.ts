@@ -7,6 +7,8 @@ export interface AuditRecord {
   readonly time: string
   /** Which way the request came: `token-exchange`, `introspection`, `verifier`, `admin` … */
   readonly door: string
+  /** `delegation` when it is about a delegation token, and not about an access token. */
+  readonly kind?: 'delegation'
   readonly outcome: 'issued' | 'refused' | 'allowed' | 'event'
   /** A `ReasonCode` when refused; an event's name when an event. */
   readonly reason?: string
@@ -16,6 +18,12 @@ export interface AuditRecord {
   readonly principal?: string
   /** Outermost actor first. */
   readonly actors?: readonly string[]
+  /** Every delegation (`jti`) and session (`sid`) that this hangs on, earliest first. */
+  readonly links?: readonly string[]
+  /** Who may act next, when a delegation token was asked for: a workload id. */
+  readonly delegate?: string
+  /** What the delegation allows at most. */
+  readonly ceiling?: unknown
   readonly session?: string
   readonly task?: string
   readonly server?: string
@@ -29,7 +37,7 @@ export interface AuditRecord {
   readonly policies?: readonly string[]
   readonly policyVersion?: string
   readonly jti?: string
-  /** Thumbprint of the sender's key. */
+  /** Thumbprint of the sender's key; of a certificate with `x5t#S256:` before it. */
   readonly key?: string
   readonly address?: string
   /** Seconds since the epoch, when a token was issued. */

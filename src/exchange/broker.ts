@@ -1,3 +1,4 @@
+import type { CeilingElement } from '../action/ceiling.ts'
 import type { GrantedDetail } from '../action/mcp-action.ts'
 import type { AuditSink } from '../audit/record.ts'
 import type { Catalogue } from '../catalogue/catalogue.ts'
@@ -9,6 +10,7 @@ import type { Policies } from '../policy/engine.ts'
 import type { Subject } from '../revocation/target.ts'
 import type { PresentedCertificate } from '../token/certificate.ts'
 import type { SigningKey } from '../token/jws.ts'
+import type { LocalKeySet } from '../token/key-set.ts'
 import type { Nonces } from '../token/nonce.ts'
 
 /** What a front door understood of a request for a token. Nothing in it has been believed yet. */
@@ -43,14 +45,15 @@ export interface Granted {
   readonly token: string
   readonly jti: string
   readonly expiresInSeconds: number
-  readonly scope: string
+  /** None for a delegation token. */
+  readonly scope: string | undefined
   /** How it is to be presented; `N_A` for a delegation token (RFC 8693 §2.2.1). */
   readonly tokenType: 'DPoP' | 'Bearer' | 'N_A'
   readonly issuedTokenType: string
   /** The SPIFFE ID the MCP server must prove before it is sent the token. */
   readonly serverSpiffeId: string | undefined
   /** What was granted, without argument values (RFC 9396 §7); undefined for a session token. */
-  readonly details: readonly GrantedDetail[] | undefined
+  readonly details: readonly GrantedDetail[] | readonly CeilingElement[] | undefined
 }
 
 /** The eight steps, in the order that is the design. */
@@ -64,6 +67,16 @@ export type Step =
   | 'record'
   | 'mint'
 
+/** How agents hand work on. */
+export interface Delegation {
+  /** The broker's own keys, with which its delegation tokens are checked. */
+  keys(now: number): LocalKeySet
+  /** The longest life of a delegation token; at most 3600. */
+  readonly lifetimeSeconds: number
+  /** How many actors there may be in a row, the one that asks included; at most 8. */
+  readonly maxDepth: number
+}
+
 /** Everything an exchange needs. One per process; the parts reload themselves. */
 export interface Broker {
   /** The `iss` of every token. */
@@ -74,7 +87,8 @@ export interface Broker {
   readonly nonces: Nonces | undefined
   readonly prover: Prover
   readonly senderKeys: {
-    check(workload: Workload, jkt: string, now: number): Promise<'first' | 'known' | 'second'>
+    /** @param key `jkt`, or `x5t#S256:` and the thumbprint of a certificate */
+    check(workload: Workload, key: string, now: number): Promise<'first' | 'known' | 'second'>
   }
   readonly ledger: Pick<Ledger, 'spend'>
   readonly revocations: { check(subject: Subject, now: number): void }
@@ -84,6 +98,10 @@ export interface Broker {
   /** The key that signs now. */
   signingKey(now: number): SigningKey
   readonly lifetimes: { readonly actionSeconds: number; readonly sessionSeconds: number }
+  /** Without it, no delegation token is issued or accepted. */
+  readonly delegation?: Delegation
+  /** The URL of each trusted issuer by its alias, for `act.iss`; of a trust domain it is known anyway. */
+  readonly issuerUrls?: ReadonlyMap<string, string>
   /** Whether the audit keeps argument values; off unless configured. */
   readonly recordArguments: boolean
   /** Told when each step begins; for measurements and tests. */

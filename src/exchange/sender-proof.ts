@@ -2,6 +2,7 @@ import type { Ledger } from '../ledger/ledger.ts'
 import { refuse } from '../refusal.ts'
 import { PROOF_MAX_AHEAD_SECONDS, type VerifiedProof, verifyProof } from '../token/dpop.ts'
 import type { Broker } from './broker.ts'
+import type { Caller } from './caller.ts'
 
 /**
  * Which key will hold the token: the DPoP proof of a request to the token endpoint (RFC 9449 §5).
@@ -13,12 +14,14 @@ export function verifySenderProof(
     readonly proofHeaders: readonly string[]
     readonly method: string
     readonly now: number
+    /** The external URL that it came to; the broker's token endpoint unless it says another. */
+    readonly endpoint?: string
   },
   broker: Pick<Broker, 'tokenEndpoint' | 'nonces'>,
 ): VerifiedProof | Promise<VerifiedProof> {
   return verifyProof(request.proofHeaders, {
     method: request.method,
-    url: broker.tokenEndpoint,
+    url: request.endpoint ?? broker.tokenEndpoint,
     now: request.now,
     nonces: broker.nonces,
   })
@@ -39,5 +42,21 @@ export async function spendSenderProof(
   const earliest = proof.issuedAt - PROOF_MAX_AHEAD_SECONDS
   if (!(await ledger.spend(`p:${proof.id}`, proof.expiresAt, earliest))) {
     refuse({ code: 'proof_replayed' })
+  }
+}
+
+/**
+ * Spends whatever of the caller's proofs is good only once. A certificate is not: the connection
+ * proves its key anew each time.
+ *
+ * @throws {Refusal} proof_replayed, client_rejected, token_before_epoch, ledger_unavailable
+ */
+export async function spendProofs(
+  { proof, spend }: Pick<Caller, 'proof' | 'spend'>,
+  ledger: Pick<Ledger, 'spend'>,
+): Promise<void> {
+  if (proof !== undefined) await spendSenderProof(proof, ledger)
+  if (spend !== undefined && !(await ledger.spend(spend.id, spend.until, spend.earliest))) {
+    refuse({ code: 'client_rejected', detail: 'the assertion was used before' })
   }
 }

@@ -1,4 +1,5 @@
 import type { Action } from '../action/action.ts'
+import type { Ceiling } from '../action/ceiling.ts'
 import { hashArguments, hashInput } from '../action/hash.ts'
 import type { GrantedDetail } from '../action/mcp-action.ts'
 import { type AuditRecord, cut, told } from '../audit/record.ts'
@@ -15,12 +16,20 @@ export interface Trail {
   readonly request: ExchangeRequest
   workload?: Workload
   principal?: string
+  /** Who acts, outermost first; empty when the workload acts for itself. */
+  actors?: readonly string[]
+  /** The delegations and sessions before this one. */
+  links?: readonly string[]
   session?: string
   key?: string
+  /** Of the action, or of the delegation it is under. */
+  task?: string | undefined
   action?: Action
   definitionHash?: string | undefined
   /** What was about to be granted: it holds the hashes of the action already. */
   granted?: GrantedDetail | undefined
+  /** What was asked to be handed on at most. */
+  ceiling?: Ceiling
   decision?: Decision
 }
 
@@ -30,16 +39,21 @@ function base(trail: Trail, recordArguments: boolean): Omit<AuditRecord, 'outcom
   return {
     time: new Date(trail.request.now * 1000).toISOString(),
     door: trail.request.door,
+    kind: trail.request.delegateTo === undefined ? undefined : 'delegation',
+    delegate: trail.request.delegateTo && cut(trail.request.delegateTo.workload),
     workload: trail.workload?.id,
     principal: trail.principal,
+    actors: trail.actors?.length ? trail.actors : undefined,
+    links: trail.links?.length ? trail.links : undefined,
     session: trail.session,
-    task: action?.task,
+    task: trail.task ?? action?.task,
     server: trail.request.resource === undefined ? undefined : cut(trail.request.resource),
     method: action?.method,
     name: action?.identifier,
     argumentsHash:
       granted?.arguments_hash ?? (action?.arguments && hashArguments(action.arguments)),
     definitionHash: trail.definitionHash,
+    ceiling: trail.ceiling,
     inputHash: granted?.input_hash ?? (action?.input && hashInput(action.input)),
     arguments: recordArguments ? action?.arguments : undefined,
     decision: decision?.effect,

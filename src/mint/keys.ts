@@ -10,6 +10,7 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import type { JsonObject } from '../lib/json.ts'
 import { MAX_LIFETIME_SECONDS } from '../token/access-token.ts'
+import { MAX_DELEGATION_LIFETIME_SECONDS } from '../token/delegation.ts'
 import { thumbprintOf } from '../token/jwk.ts'
 import type { SigningKey } from '../token/jws.ts'
 import { type LocalKeySet, localKeySet } from '../token/key-set.ts'
@@ -26,8 +27,11 @@ export type { SigningAlgorithm } from './key-file.ts'
 
 /** Longer than verifiers and brokers take to notice a new key by themselves. */
 const PUBLISH_SECONDS = 300
-/** How long a superseded key stays published: its last token's life, and a reload that came late. */
-const RETIRED_SECONDS = MAX_LIFETIME_SECONDS + 300
+/**
+ * How long a superseded key stays published: the life of its last token, delegation tokens live
+ * longest, and a reload that came late.
+ */
+const RETIRED_SECONDS = Math.max(MAX_LIFETIME_SECONDS, MAX_DELEGATION_LIFETIME_SECONDS) + 300
 const RELOAD_EVERY_MS = 5_000
 
 /** Where a key is in its life. */

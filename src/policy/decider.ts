@@ -21,6 +21,7 @@ import {
 import { type Slice, Slices } from './slices.ts'
 import {
   actionId,
+  DELEGATION_ACTION,
   type KnownAction,
   SESSION_ACTION,
   TASK_ACTION,
@@ -100,15 +101,9 @@ export class Decider {
     return decision
   }
 
-  #actionOf({ server, definition, action }: DecisionInput): KnownAction {
-    const actions = this.#vocabulary.actions.get(server)
-    const id =
-      definition === undefined
-        ? action === undefined
-          ? SESSION_ACTION
-          : TASK_ACTION
-        : actionId(definition)
-    const known = actions?.get(id)
+  #actionOf(input: DecisionInput): KnownAction {
+    const { server, definition } = input
+    const known = this.#vocabulary.actions.get(server)?.get(actionIdOf(input))
     if (known === undefined || known.definition?.hash !== definition?.hash) {
       throw new EngineFailure('the policies were checked against another catalogue')
     }
@@ -184,6 +179,13 @@ export class Decider {
       maxUses: 0,
     })
   }
+}
+
+/** What is asked about: a delegation, a pinned definition, a task, or else a session. */
+function actionIdOf({ delegation, definition, action }: DecisionInput): string {
+  if (delegation !== undefined) return DELEGATION_ACTION
+  if (definition !== undefined) return actionId(definition)
+  return action === undefined ? SESSION_ACTION : TASK_ACTION
 }
 
 /** Hands the policies of a slice to the engine, once. */

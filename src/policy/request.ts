@@ -2,9 +2,11 @@
 import { isIP } from 'node:net'
 import type { CedarValueJson, EntityJson } from '@cedar-policy/cedar-wasm/nodejs'
 import type { Action } from '../action/action.ts'
+import type { CeilingElement } from '../action/ceiling.ts'
 import { canonicalText } from '../action/hash.ts'
 import type { PinnedDefinition } from '../catalogue/catalogue.ts'
 import { CEDAR_ESCAPES } from '../catalogue/vet.ts'
+import type { User } from '../identity/presented.ts'
 import type { Workload } from '../identity/workload.ts'
 import type { Json } from '../lib/json.ts'
 import { refuse } from '../refusal.ts'
@@ -17,10 +19,14 @@ export interface DecisionInput {
   readonly workload: Workload
   /** On whose behalf; the workload's own id when it acts for itself. */
   readonly principal: string
-  /** Who acts, outermost first. */
+  /** When that is a user: what is known of it. */
+  readonly user?: Pick<User, 'id' | 'issuer' | 'attributes'> | undefined
+  /** Who acts, outermost first; empty when the workload acts for itself. */
   readonly actors: readonly string[]
   /** `undefined` asks about a session token. */
   readonly action: Action | undefined
+  /** Asks about a delegation token instead. */
+  readonly delegation?: AskedDelegation | undefined
   /** The resource URI. */
   readonly server: string
   readonly definition: PinnedDefinition | undefined
@@ -29,6 +35,14 @@ export interface DecisionInput {
   readonly address: string | undefined
   /** How the token will be bound. */
   readonly binding: 'dpop' | 'mtls'
+}
+
+/** One element of what an agent wants to hand on, about one server. */
+export interface AskedDelegation {
+  /** Who may act next: a workload id. */
+  readonly delegate: string
+  readonly element: CeilingElement
+  readonly task: string | undefined
 }
 
 export type Context = Record<string, CedarValueJson>
@@ -62,13 +76,18 @@ const MEMBERS: Record<
   }),
   trustDomain: ({ workload }) => (workload.kind === 'spiffe' ? workload.issuer : undefined),
   principal: ({ principal }) => principal,
-  delegated: ({ principal, workload }) => principal !== workload.id,
+  // An agent that was handed its own work back acts under a ceiling all the same.
+  delegated: ({ principal, workload, actors }) => principal !== workload.id || actors.length > 0,
   actors: ({ actors }) => [...actors],
   server: ({ server }) => server,
   serverSpiffeId: (_input, { server }) => server.spiffeId,
   tool: (_input, { definition }) =>
     definition && { kind: definition.kind, name: definition.name, ...definition.annotations },
-  task: ({ action }) => action?.task,
+  delegate: ({ delegation }) => delegation?.delegate,
+  methods: ({ delegation }) => delegation && [...delegation.element.actions],
+  names: ({ delegation }) => delegation && [...delegation.element.identifiers],
+  argumentsFixed: ({ delegation }) => delegation && delegation.element.arguments_hash !== undefined,
+  task: ({ action, delegation }) => action?.task ?? delegation?.task,
   time: ({ time }) => ({ __extn: { fn: 'datetime', arg: new Date(time * 1000).toISOString() } }),
   address: ({ address }) => ipaddr(address),
   binding: ({ binding }) => binding,

@@ -37,6 +37,7 @@ export interface Vocabulary {
 
 export const SESSION_ACTION = 'mcp:session'
 export const TASK_ACTION = 'mcp:task'
+export const DELEGATION_ACTION = 'mcp:delegation'
 const GROUPS = {
   tool: 'mcp:tools',
   prompt: 'mcp:prompts',
@@ -44,6 +45,7 @@ const GROUPS = {
   resource_template: 'mcp:resources',
   task: 'mcp:tasks',
   session: 'mcp:sessions',
+  delegation: 'mcp:delegations',
 } as const
 
 /** What an action is called inside its server's namespace. */
@@ -82,6 +84,7 @@ function actionsOf(server: PinnedServer): Map<string, KnownAction> {
       input,
     })
   add(SESSION_ACTION, 'session', undefined, undefined)
+  add(DELEGATION_ACTION, 'delegation', undefined, undefined)
   add(TASK_ACTION, 'task', undefined, texts(['taskId']))
   for (const tool of server.tools.values()) {
     add(actionId(tool), 'tool', tool, shapeOfArguments(tool.definition.inputSchema as JsonObject))
@@ -148,12 +151,20 @@ const TOOL = record({
   idempotent: must(BOOLEAN),
   openWorld: must(BOOLEAN),
 })
+/** What is handed on: one element of a ceiling. */
+const HANDED_ON = {
+  delegate: must(STRING),
+  methods: must({ type: 'Set', element: STRING }),
+  names: must({ type: 'Set', element: STRING }),
+  argumentsFixed: must(BOOLEAN),
+}
 const CONTINUATION = record({ responses: must(STRING), state: may(STRING) })
 
 function describe(action: KnownAction): ActionType<string> {
   const attributes = {
     ...CONTEXT,
     ...(action.definition === undefined ? {} : { tool: must(TOOL) }),
+    ...(action.uid.id === DELEGATION_ACTION ? HANDED_ON : {}),
     ...(action.input === undefined
       ? {}
       : { input: must(cedarType(action.input)), continuation: may(CONTINUATION) }),

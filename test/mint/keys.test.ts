@@ -137,8 +137,8 @@ folderTest(
       [at, first.kid, ['signing', 'published'], 2],
       [at + 299, first.kid, ['signing', 'published'], 2],
       [at + 300, second.kid, ['retired', 'signing'], 2],
-      [at + 300 + 599, second.kid, ['retired', 'signing'], 2],
-      [at + 300 + 600, second.kid, ['gone', 'signing'], 1],
+      [at + 300 + 3899, second.kid, ['retired', 'signing'], 2],
+      [at + 300 + 3900, second.kid, ['gone', 'signing'], 1],
     ] as const
     for (const [now, signing, wanted, published] of timeline) {
       assert.equal(keys.current(now).kid, signing)
