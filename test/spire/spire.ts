@@ -12,7 +12,9 @@ export interface SpireOptions {
   /** Of the CA and of the key that signs JWT-SVIDs. */
   readonly keyType?: 'ec-p256' | 'rsa-2048'
   /** How the domain publishes its bundle: by its own SVID, or by a certificate of the web. */
-  readonly endpoint?: 'https_spiffe' | { readonly certificateFile: string; readonly keyFile: string }
+  readonly endpoint?:
+    | 'https_spiffe'
+    | { readonly certificateFile: string; readonly keyFile: string }
 }
 
 export interface Entry {
