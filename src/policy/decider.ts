@@ -12,6 +12,7 @@ import { type Conditions, combine } from './annotations.ts'
 import type { Cedar } from './cedar.ts'
 import type { CheckedPolicy } from './check.ts'
 import {
+  attributesRead,
   type Context,
   contextOf,
   type DecisionInput,
@@ -117,8 +118,12 @@ export class Decider {
     slice: Slice,
     context: Context,
   ): string | undefined {
-    if (slice.reads.context === 'all' || slice.reads.context.has('time')) return undefined
-    const text = JSON.stringify(context)
+    const { reads } = slice
+    if (reads.context === 'all' || reads.context.has('time')) return undefined
+    let text = JSON.stringify(context)
+    if (reads.attributes || reads.context.has('user')) {
+      text += JSON.stringify(attributesRead(input, reads))
+    }
     if (text.length > MAX_KEY_LENGTH) return undefined
     return JSON.stringify([known.uid.type, known.uid.id, input.workload.id, text])
   }
@@ -137,7 +142,7 @@ export class Decider {
       resource: { type: 'McpServer', id: input.server },
       context,
       preparsedPolicySetId: slice.parsedAs ?? parse(slice, cedar, places),
-      entities: entitiesOf(input.workload, known, slice.reads),
+      entities: entitiesOf(input, known, slice.reads),
     })
     if (answer.type === 'failure') {
       throw new EngineFailure(answer.errors[0]?.message ?? 'the engine could not read the request')

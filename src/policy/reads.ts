@@ -11,8 +11,10 @@ export interface Reads {
   readonly context: ReadonlySet<string> | 'all'
   /** Members of `context.input`, or all of them. */
   readonly input: ReadonlySet<string> | 'all'
-  /** Whether what the workload belongs to matters (`principal in …`). */
+  /** Whether what the workload belongs to matters (`principal in …`), or its attributes. */
   readonly principal: boolean
+  /** Whether the attributes of the workload can matter: two proofs of one id may differ in them. */
+  readonly attributes: boolean
   /** Whether what the action belongs to matters (`action in …`). */
   readonly action: boolean
 }
@@ -24,6 +26,7 @@ export function readsOf(policy: PolicyJson): Reads {
     allContext: false,
     allInput: false,
     principal: policy.principal.op === 'in' || policy.principal.op === 'is',
+    attributes: false,
     action: policy.action.op === 'in',
   }
   const note = (path: readonly string[]) => {
@@ -43,7 +46,10 @@ export function readsOf(policy: PolicyJson): Reads {
       return
     }
     const { Var } = node as { Var?: unknown }
-    if (Var === 'principal') found.principal = true
+    if (Var === 'principal') {
+      found.principal = true
+      found.attributes = true
+    }
     if (Var === 'action') found.action = true
     for (const child of Object.values(node)) walk(child)
   }
@@ -52,6 +58,7 @@ export function readsOf(policy: PolicyJson): Reads {
     context: found.allContext ? 'all' : found.context,
     input: found.allContext || found.allInput ? 'all' : found.input,
     principal: found.principal,
+    attributes: found.attributes,
     action: found.action,
   }
 }
@@ -66,6 +73,7 @@ export function union(all: readonly Reads[]): Reads {
     context: join(all.map((each) => each.context)),
     input: join(all.map((each) => each.input)),
     principal: all.some((each) => each.principal),
+    attributes: all.some((each) => each.attributes),
     action: all.some((each) => each.action),
   }
 }

@@ -8,7 +8,7 @@ import type { PinnedDefinition } from '../catalogue/catalogue.ts'
 import { CEDAR_ESCAPES } from '../catalogue/vet.ts'
 import type { User } from '../identity/presented.ts'
 import type { Workload } from '../identity/workload.ts'
-import type { Json } from '../lib/json.ts'
+import type { Json, JsonObject } from '../lib/json.ts'
 import { refuse } from '../refusal.ts'
 import type { Reads } from './reads.ts'
 import { type Budget, MAX_VALUES, ownMember, project } from './shape.ts'
@@ -76,6 +76,10 @@ const MEMBERS: Record<
   }),
   trustDomain: ({ workload }) => (workload.kind === 'spiffe' ? workload.issuer : undefined),
   principal: ({ principal }) => principal,
+  user: (input) => {
+    const user = userOf(input)
+    return user && { __entity: { type: 'User', id: user.id } }
+  },
   // An agent that was handed its own work back acts under a ceiling all the same.
   delegated: ({ principal, workload, actors }) => principal !== workload.id || actors.length > 0,
   actors: ({ actors }) => [...actors],
@@ -130,15 +134,62 @@ function ipaddr(address: string | undefined): CedarValueJson | undefined {
   return { __extn: { fn: 'ip', arg: plain } }
 }
 
-/** The entities whose place in a hierarchy is read; a uid alone needs no entity. */
-export function entitiesOf(workload: Workload, known: KnownAction, reads: Reads): EntityJson[] {
+/** The entities whose place in a hierarchy, or whose attributes, are read; a uid alone needs none. */
+export function entitiesOf(input: DecisionInput, known: KnownAction, reads: Reads): EntityJson[] {
+  const { workload } = input
   const entities: EntityJson[] = []
   if (reads.principal) {
-    entities.push({ uid: { ...entityOf(workload) }, attrs: {}, parents: parentsOf(workload) })
+    entities.push({
+      uid: { ...entityOf(workload) },
+      attrs: {},
+      parents: parentsOf(workload),
+      tags: tagsOf(workload.attributes),
+    })
   }
   if (reads.action)
     entities.push({ uid: { ...known.uid }, attrs: {}, parents: [{ ...known.group }] })
+  const user = readsUser(reads) ? userOf(input) : undefined
+  if (user !== undefined) {
+    const { id, issuer, attributes } = user
+    const uid = { type: 'User', id }
+    entities.push({ uid, attrs: { id, issuer }, parents: [], tags: tagsOf(attributes) })
+  }
   return entities
+}
+
+/** What an answer depends on besides the context: one id may come with other attributes next time. */
+export function attributesRead(input: DecisionInput, reads: Reads): Json {
+  return [
+    reads.attributes ? input.workload.attributes : null,
+    readsUser(reads) ? (userOf(input)?.attributes ?? null) : null,
+  ]
+}
+
+function readsUser({ context }: Reads): boolean {
+  return context === 'all' || context.has('user')
+}
+
+/** `user:<alias of the issuer>:<sub>`, as `identity/` writes it. */
+const USER_ID = /^user:([^:]+):/
+
+/**
+ * The user on whose behalf it is. Under a delegation the name is all there is: what the issuer said
+ * of the user was said to the agent before, and may not hold any more.
+ */
+function userOf({ user, principal }: DecisionInput): DecisionInput['user'] {
+  if (user !== undefined) return user
+  const issuer = USER_ID.exec(principal)?.[1]
+  return issuer === undefined ? undefined : { id: principal, issuer, attributes: {} }
+}
+
+/** One value and several look alike to a policy: a set of text. */
+function tagsOf(attributes: JsonObject): Record<string, CedarValueJson> {
+  const tags: Record<string, CedarValueJson> = {}
+  for (const [name, value] of Object.entries(attributes)) {
+    const values: readonly Json[] = Array.isArray(value) ? value : [value]
+    tags[name] = values.map((each) => (typeof each === 'string' ? each : canonicalText(each)))
+  }
+  return tags
 }
 
 /**

@@ -134,6 +134,7 @@ const CONTEXT = {
   ),
   trustDomain: may(STRING),
   principal: must(STRING),
+  user: may({ type: 'Entity', name: 'User' }),
   delegated: must(BOOLEAN),
   actors: must({ type: 'Set', element: STRING }),
   server: must(STRING),
@@ -179,10 +180,14 @@ function describe(action: KnownAction): ActionType<string> {
   }
 }
 
+/** Verified attributes: `principal.hasTag("team") && principal.getTag("team").contains("red")`. */
+const TAGS: CedarType = { type: 'Set', element: STRING }
+
 /** Types and groups that belong to no server. */
 const COMMON: NamespaceDefinition<string> = {
   entityTypes: {
-    Workload: { memberOfTypes: ['TrustDomain', 'Path', 'Issuer'] },
+    Workload: { memberOfTypes: ['TrustDomain', 'Path', 'Issuer'], tags: TAGS },
+    User: { shape: record({ id: must(STRING), issuer: must(STRING) }) as never, tags: TAGS },
     TrustDomain: {},
     Path: {},
     Issuer: {},
