@@ -26,8 +26,8 @@ const JITTER = 0.1
  *
  * A bundle with a lower `spiffe_sequence` is an older one (§4.2), such as a replica that lags
  * behind: believing it would bring back keys that were withdrawn since. It is refused, and counts
- * as a failed fetch. Two exceptions: an emptied bundle is obeyed whatever its number, and `reload`
- * forgets the number, for a domain that was set up anew.
+ * as a failed fetch. An emptied bundle is obeyed whatever its number. A domain that was set up anew
+ * and counts from the start is believed after a restart, which forgets the number.
  *
  * Nothing is written to disk: after a restart a domain is trusted again when its endpoint answers.
  *
@@ -75,7 +75,9 @@ export function followEndpoint(
     if (sequence === undefined) return bundle
     if (highest !== undefined && sequence < highest) {
       if (isEmpty(bundle)) return bundle
-      throw new Error(`its spiffe_sequence ${sequence} is older than ${highest}, seen before`)
+      throw new Error(
+        `its spiffe_sequence ${sequence} is older than ${highest}, seen since the start`,
+      )
     }
     highest = sequence
     if (sequence !== last?.bundle.sequence) return bundle
@@ -122,10 +124,6 @@ export function followEndpoint(
   return {
     start: askAlone,
     async reload() {
-      // A question under way would answer to the number that is forgotten here.
-      await asking
-      highest = undefined
-      last = undefined
       try {
         await peer?.reload()
       } catch (error) {

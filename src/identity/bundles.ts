@@ -135,8 +135,8 @@ export class Bundles {
   }
 
   /**
-   * Asks every source now, changed or not, and lets an operator's will count: a new bootstrap
-   * bundle, a sequence that begins anew. Problems go to `onProblem`; this does not reject.
+   * Asks every source now, changed or not, and reads bootstrap bundles again. Problems go to
+   * `onProblem`; this does not reject.
    */
   async reload(): Promise<void> {
     await Promise.all(this.#followers.map((follower) => follower.reload()))
