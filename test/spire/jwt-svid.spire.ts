@@ -6,9 +6,9 @@ import { after, before, test } from 'node:test'
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
 import { createAgent } from '../../src/agent/index.ts'
 import { startNotesServer } from '../examples/notes-server.ts'
+import { fetchJwtSvid } from './api.ts'
 import { type Broker, startBroker } from './broker.ts'
 import { buildSpire } from './build.ts'
-import { run } from './child.ts'
 import { freePort, ownProgram, type Spire, startSpire } from './spire.ts'
 
 const AGENT = '/agents/report-bot'
@@ -80,7 +80,7 @@ for (const keyType of ['ec-p256', 'rsa-2048'] as const) {
     async function connect(path: string, audience = broker.issuer): Promise<Client> {
       const agent = createAgent({
         broker: broker.issuer,
-        identity: () => fetchJwtSvid(programs[path]!, spire, audience),
+        identity: () => fetchJwtSvid(programs[path]!, spire.socket, audience),
       })
       const client = new Client({ name: 'report-bot', version: '1.0.0' })
       const transport = new StreamableHTTPClientTransport(new URL(server.url), {
@@ -90,19 +90,4 @@ for (const keyType of ['ec-p256', 'rsa-2048'] as const) {
       return client
     }
   })
-}
-
-/** Through the program that SPIRE comes with; it asks until SPIRE has heard of the workload. */
-async function fetchJwtSvid(program: string, spire: Spire, audience: string): Promise<string> {
-  const socket = spire.socket.slice('unix://'.length)
-  const args = ['api', 'fetch', 'jwt', '-audience', audience, '-socketPath', socket]
-  for (let attempt = 1; ; attempt++) {
-    try {
-      const answer = JSON.parse(await run(program, [...args, '-output', 'json']))
-      return answer[0].svids[0].svid
-    } catch (error) {
-      if (attempt === 40 || !String(error).includes('no identity issued')) throw error
-      await new Promise((resolve) => setTimeout(resolve, 250))
-    }
-  }
 }

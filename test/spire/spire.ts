@@ -11,10 +11,16 @@ export interface SpireOptions {
   readonly directory: string
   /** Of the CA and of the key that signs JWT-SVIDs. */
   readonly keyType?: 'ec-p256' | 'rsa-2048'
+  /** A CA above the domain's own, whose SVIDs then come with an intermediate certificate. */
+  readonly upstream?: CertificateFiles
   /** How the domain publishes its bundle: by its own SVID, or by a certificate of the web. */
-  readonly endpoint?:
-    | 'https_spiffe'
-    | { readonly certificateFile: string; readonly keyFile: string }
+  readonly endpoint?: 'https_spiffe' | CertificateFiles
+}
+
+/** In PEM. */
+export interface CertificateFiles {
+  readonly certificateFile: string
+  readonly keyFile: string
 }
 
 export interface Entry {
@@ -128,9 +134,11 @@ export async function startSpire(options: SpireOptions): Promise<Spire> {
 
 /** HCL reads JSON; plugins are lists there. */
 function serverConfig(
-  { trustDomain, directory, keyType = 'ec-p256', endpoint = 'https_spiffe' }: SpireOptions,
+  options: SpireOptions,
   at: { port: number; bundlePort: number; serverSocket: string },
 ): object {
+  const { trustDomain, directory, keyType = 'ec-p256', endpoint = 'https_spiffe' } = options
+  const { upstream } = options
   const database = join(directory, 'server', 'datastore.sqlite3')
   return {
     server: {
@@ -148,7 +156,7 @@ function serverConfig(
         bundle_endpoint: {
           address: '127.0.0.1',
           port: at.bundlePort,
-          refresh_hint: '5s',
+          refresh_hint: '1m',
           profile: [endpointProfile(endpoint)],
         },
       },
@@ -160,18 +168,18 @@ function serverConfig(
       ],
       NodeAttestor: [{ join_token: { plugin_data: {} } }],
       KeyManager: [{ memory: { plugin_data: {} } }],
+      ...(upstream && { UpstreamAuthority: [{ disk: { plugin_data: pathsOf(upstream) } }] }),
     },
   }
 }
 
+function pathsOf({ certificateFile, keyFile }: CertificateFiles): object {
+  return { cert_file_path: certificateFile, key_file_path: keyFile }
+}
+
 function endpointProfile(endpoint: NonNullable<SpireOptions['endpoint']>): object {
   if (endpoint === 'https_spiffe') return { https_spiffe: {} }
-  const { certificateFile, keyFile } = endpoint
-  return {
-    https_web: {
-      serving_cert_file: { cert_file_path: certificateFile, key_file_path: keyFile },
-    },
-  }
+  return { https_web: { serving_cert_file: { ...pathsOf(endpoint), file_sync_interval: '1h' } } }
 }
 
 function agentConfig(
