@@ -5,47 +5,23 @@
  * SDKs. What is sent are the bytes that were read: the broker is asked for exactly what they say.
  */
 import { randomBytes } from 'node:crypto'
-import { type Demand, demandOf, demandOfHttp, isTaskMethod } from '../action/demand.ts'
-import { MCP_ACTION_TYPE } from '../action/mcp-action.ts'
-import { parseMessage } from '../action/message.ts'
-import type { JsonObject } from '../lib/json.ts'
-import { Refusal } from '../refusal.ts'
-import { generateSenderKey, type SenderKey } from '../token/proof.ts'
+import { generateSenderKey } from '../token/proof.ts'
 import { raceAbort } from './abort.ts'
 import { discard } from './body.ts'
 import { createBrokerClient } from './broker.ts'
+import { misconfigured } from './broker-call.ts'
+import { type Call, detailOf, readCall } from './call.ts'
+import { nameOf, type OnBehalfOf, ofSvid, readSubject } from './caller.ts'
+import { type Delegation, type DelegationRequest, delegationForm } from './delegation.ts'
 import { WritError } from './error.ts'
 import { type Fetch, globalFetch } from './fetch.ts'
+import { readDelegation, readGrant } from './grant.ts'
 import { LatestNonces } from './nonces.ts'
+import { type AgentOptions, checkOptions } from './options.ts'
 import { presentToken } from './present.ts'
 import { refusedCall } from './refused-call.ts'
+import { serverConnection } from './server-connection.ts'
 import { type HeldToken, TokenCache } from './token-cache.ts'
-import { credentialUrl } from './url.ts'
-
-export interface AgentOptions {
-  /** The broker's issuer, exactly as the broker is configured, as in `https://broker.example`. */
-  readonly broker: string
-  /**
-   * Returns this workload's JWT-SVID, whose audience is the broker's issuer. Called for every token,
-   * so keep it cheap: hold the SVID and fetch a new one before it expires.
-   */
-  readonly identity: () => string | Promise<string>
-  /** The key that holds the tokens; one is made in memory when not given. */
-  readonly key?: SenderKey
-  /**
-   * The label of what the agent is doing (at most 128 of `A–Z a–z 0–9 _ . : @ / -`): policy, audit and revocation see
-   * it, and it ties the rounds of one call together. A function is asked at each call. Without it
-   * the agent makes one label for itself.
-   */
-  readonly task?: string | (() => string | undefined)
-  /** Sends the requests, to the broker and to MCP servers; the global `fetch` by default. */
-  readonly fetch?: Fetch
-  /**
-   * The resource URI of the MCP server at a URL. The URL itself without query and fragment by
-   * default, and without the slash when there is no path; it must stay at the URL's origin.
-   */
-  readonly resource?: (url: URL) => string
-}
 
 export interface Agent {
   /**
@@ -56,46 +32,113 @@ export interface Agent {
   readonly fetch: Fetch
   /** The thumbprint of the agent's key (RFC 7638), by which audit and revocation know it. */
   readonly thumbprint: string
+  /**
+   * Gets a token by which one other agent, with one key, may act for whoever this agent acts for,
+   * within a ceiling. Hand it on with the work; never hand on anything else.
+   *
+   * @throws {WritError} when anything on the way says no
+   * @throws {TypeError} on a ceiling that allows nothing
+   */
+  delegate(request: DelegationRequest): Promise<Delegation>
 }
+
+/** Rotations happen hourly; a second one within a call is no coincidence. */
+const MAX_CERTIFICATES = 3
 
 /**
  * @throws {WritError} `url_refused` when the broker's URL is neither https nor loopback
+ * @throws {TypeError} on options that contradict each other
  */
 export function createAgent(options: AgentOptions): Agent {
+  checkOptions(options)
+  const { spiffe, binding = 'dpop' } = options
   const key = options.key ?? generateSenderKey()
   const send = options.fetch ?? globalFetch
   const broker = createBrokerClient({
     issuer: options.broker,
     identity: options.identity,
+    spiffe,
+    grant: options.grant,
+    binding,
+    brokerSpiffeId: options.brokerSpiffeId,
     key,
     fetch: send,
   })
+  const connect = serverConnection({ spiffe, binding, fetch: send })
   const nonces = new LatestNonces()
   const cache = new TokenCache()
   const ownTask = `agent-${randomBytes(9).toString('base64url')}`
+  const wrong = (what: string) => misconfigured(options.broker, what)
 
-  async function tokenFor(call: Call): Promise<HeldToken> {
-    const { demand, resource, purpose, signal } = call
-    const task = (typeof options.task === 'function' ? options.task() : options.task) ?? ownTask
-    const detail = demand.token === 'action' ? detailOf(demand, resource, task) : undefined
-    if (call.cacheName === undefined)
-      return await broker.obtain({ resource, detail, purpose, signal })
-    // Shared by several callers, so no single one of them may abort it.
-    const obtain = () => broker.obtain({ resource, detail, purpose, signal: undefined })
-    return await raceAbort(
-      cache.take(call.cacheName, () => Date.now() / 1000, obtain),
-      signal,
+  async function obtain(
+    { demand, resource, purpose }: Call,
+    subject: OnBehalfOf | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<HeldToken> {
+    const asked =
+      demand.token === 'action' ? detailOf(demand, resource, taskFor(subject)) : undefined
+    const details = asked && { authorization_details: JSON.stringify([asked]) }
+    const request = { subject, asked: { resource, ...details }, purpose, signal }
+    const { body, askedAt } = await broker.ask(request)
+    return readGrant(
+      body,
+      {
+        asked,
+        askedAt,
+        exchanged:
+          subject !== undefined ||
+          (options.identity !== undefined && options.grant !== 'jwt-bearer'),
+        binding,
+        bearer: options.unsafeAcceptBearer !== undefined,
+      },
+      wrong,
     )
+  }
+
+  function taskFor(subject: OnBehalfOf | undefined): string | undefined {
+    if (subject?.tokenType === 'delegation') return undefined
+    return (typeof options.task === 'function' ? options.task() : options.task) ?? ownTask
+  }
+
+  /** The certificate that tokens are bound to now, if it is one. */
+  const certificate = async () =>
+    binding === 'mtls' ? await ofSvid(() => spiffe?.thumbprint()) : undefined
+
+  /** A token for the call, and what to forget it by. */
+  async function tokenFor(call: Call): Promise<{ held: HeldToken; name: string | undefined }> {
+    const { shared, signal } = call
+    const subject = await readSubject(options.onBehalfOf)
+    for (let attempt = 1; ; attempt++) {
+      const boundTo = await certificate()
+      const name =
+        shared && JSON.stringify([...shared, { for: nameOf(subject), certificate: boundTo }])
+      const held =
+        name === undefined
+          ? await obtain(call, subject, signal)
+          : // Shared by several callers, so no single one of them may abort it.
+            await raceAbort(
+              cache.take(
+                name,
+                () => Date.now() / 1000,
+                () => obtain(call, subject, undefined),
+              ),
+              signal,
+            )
+      // A token that is bound to a certificate dies with it, also on its way here.
+      if (attempt === MAX_CERTIFICATES || (await certificate()) === boundTo) return { held, name }
+    }
   }
 
   async function agentFetch(input: string | URL, init: RequestInit = {}): Promise<Response> {
     const call = readCall(input, init, options.resource ?? defaultResource)
-    const { token } = await tokenFor(call)
+    const { held, name } = await tokenFor(call)
     const { url, method, purpose } = call
-    const response = await presentToken({ url, init, method, token, key, nonces, fetch: send })
+    const { token, scheme } = held
+    const fetch = connect(url, held.serverSpiffeId)
+    const response = await presentToken({ url, init, method, token, scheme, key, nonces, fetch })
     if (response.status === 401 || response.status === 403) {
       // Revoked, or unknown after a loss: the next call starts with a new one.
-      if (call.cacheName !== undefined) cache.forget(call.cacheName, token)
+      if (name !== undefined) cache.forget(name, token)
       throw await refusedCall(response, url, purpose)
     }
     if (response.status >= 300 && response.status < 400) {
@@ -109,98 +152,15 @@ export function createAgent(options: AgentOptions): Agent {
     return response
   }
 
-  return { fetch: agentFetch, thumbprint: key.jkt }
-}
-
-/** One request, understood. */
-interface Call {
-  readonly url: URL
-  readonly method: string
-  readonly resource: string
-  readonly demand: Demand
-  readonly purpose: string
-  readonly signal: AbortSignal | undefined
-  /** Set when the token may be used again. */
-  readonly cacheName: string | undefined
-}
-
-/** @throws {WritError} `url_refused`, `resource_refused`, `message_refused`; {TypeError} for what no MCP transport sends */
-function readCall(input: string | URL, init: RequestInit, resourceOf: (url: URL) => string): Call {
-  const url = credentialUrl(input, 'the MCP server')
-  if (new Headers(init.headers).has('authorization')) {
-    throw new TypeError(
-      'the request already has an Authorization header; give the transport no auth provider beside the agent',
-    )
+  async function delegate(request: DelegationRequest): Promise<Delegation> {
+    const asked = delegationForm(request)
+    const subject = await readSubject(options.onBehalfOf)
+    const purpose = `a delegation to ${request.to}`
+    const { body, askedAt } = await broker.ask({ subject, asked, purpose, signal: request.signal })
+    return { tokenType: 'delegation', ...readDelegation(body, askedAt, wrong) }
   }
-  const resource = resourceOf(url)
-  if (!URL.canParse(resource) || new URL(resource).origin !== url.origin) {
-    throw new WritError(
-      'resource_refused',
-      `a token for ${resource} is not sent to ${url.origin}; a resource must be at the origin of its server's URL`,
-    )
-  }
-  const method = (init.method ?? 'GET').toUpperCase()
-  const demand = readDemand(method, init.body)
-  return {
-    url,
-    method,
-    resource,
-    demand,
-    purpose: purposeOf(demand, resource),
-    signal: init.signal ?? undefined,
-    cacheName: cacheNameOf(demand, resource),
-  }
-}
 
-function readDemand(method: string, body: RequestInit['body']): Demand {
-  if (method === 'GET' || method === 'DELETE') return demandOfHttp(method)
-  if (method !== 'POST' || !(typeof body === 'string' || body instanceof Uint8Array)) {
-    throw new TypeError('an agent sends GET, DELETE, or POST with one JSON-RPC message as text')
-  }
-  try {
-    return demandOf(parseMessage(body))
-  } catch (error) {
-    if (!(error instanceof Refusal)) throw error
-    const { reason } = error
-    const detail =
-      'detail' in reason ? `: ${reason.detail}` : 'method' in reason ? ` ${reason.method}` : ''
-    throw new WritError(
-      'message_refused',
-      `the message was not sent, because no token can be asked for it: ${reason.code}${detail}`,
-      { cause: error },
-    )
-  }
-}
-
-function detailOf(
-  demand: Demand & { token: 'action' },
-  resource: string,
-  task: string,
-): JsonObject {
-  const { method, identifier, arguments: args, input } = demand
-  return {
-    type: MCP_ACTION_TYPE,
-    locations: [resource],
-    actions: [method],
-    identifier,
-    ...(args !== undefined && { arguments: args }),
-    // What a task is told on the way is not bound: its token steers the task as a whole.
-    ...(input !== undefined && !isTaskMethod(method) && { input: { ...input } }),
-    task,
-  }
-}
-
-/** Session tokens serve one resource; task tokens one task there. An action token is never kept. */
-function cacheNameOf(demand: Demand, resource: string): string | undefined {
-  if (demand.token === 'session') return JSON.stringify([resource])
-  return isTaskMethod(demand.method) ? JSON.stringify([resource, demand.identifier]) : undefined
-}
-
-/** What the token is for. URIs and task ids stay out of it: they may be secrets. */
-function purposeOf(demand: Demand, resource: string): string {
-  if (demand.token === 'session') return `a session (${demand.method}) at ${resource}`
-  const named = demand.method === 'tools/call' || demand.method === 'prompts/get'
-  return `${demand.method}${named ? ` ${JSON.stringify(demand.identifier)}` : ''} at ${resource}`
+  return { fetch: agentFetch, thumbprint: key.jkt, delegate }
 }
 
 function defaultResource(url: URL): string {

@@ -1,6 +1,7 @@
 import { discard } from './body.ts'
 import { WritError } from './error.ts'
 import type { Fetch } from './fetch.ts'
+import { isUnproven } from './spiffe-connect.ts'
 
 const REQUEST_TIMEOUT_MS = 10_000
 
@@ -8,7 +9,7 @@ const REQUEST_TIMEOUT_MS = 10_000
  * One request to the broker, which answers within 10 seconds. Redirects are refused: they would
  * carry the workload's identity to wherever they point.
  *
- * @throws {WritError} `broker_unreachable`, `redirect_refused`; what `init.signal` was aborted with
+ * @throws {WritError} `broker_unreachable`, `broker_unproven`, `redirect_refused`; what `init.signal` was aborted with
  */
 export async function callBroker(fetch: Fetch, url: URL, init: RequestInit): Promise<Response> {
   const timeout = AbortSignal.timeout(REQUEST_TIMEOUT_MS)
@@ -19,6 +20,13 @@ export async function callBroker(fetch: Fetch, url: URL, init: RequestInit): Pro
     response = await fetch(url, { ...init, signal: both, redirect: 'manual' })
   } catch (cause) {
     signal?.throwIfAborted()
+    if (isUnproven(cause)) {
+      throw new WritError(
+        'broker_unproven',
+        `who answered at ${url.origin} did not prove to be the broker, and was sent nothing; check brokerSpiffeId, and who listens there`,
+        { cause },
+      )
+    }
     throw new WritError(
       'broker_unreachable',
       `the broker at ${url.origin} did not answer; check that it runs and can be reached`,

@@ -10,6 +10,8 @@ export type WritErrorCode =
   | 'token_unbound'
   | 'server_refused'
   | 'redirect_refused'
+  | 'server_unproven'
+  | 'broker_unproven'
 
 export interface WritErrorDetails {
   /** The HTTP status of the answer that said no. */

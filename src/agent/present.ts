@@ -1,6 +1,6 @@
 /**
- * Sends a request with a DPoP-bound token (RFC 9449 §7.1), and once more when the server refused it
- * only for want of a nonce. Nothing else is ever sent twice: whatever else happened after the body
+ * Sends a request with a token: with a DPoP proof (RFC 9449 §7.1), and once more when the server
+ * refused it only for want of a nonce; or as `Bearer`, when the connection proves the rest. Nothing else is ever sent twice: whatever else happened after the body
  * left, the call may have run.
  */
 import { makeProof, type SenderKey } from '../token/proof.ts'
@@ -14,6 +14,8 @@ export interface Presentation {
   readonly init: RequestInit
   readonly method: string
   readonly token: string
+  /** `DPoP` by default. */
+  readonly scheme?: 'DPoP' | 'Bearer'
   readonly key: SenderKey
   readonly nonces: LatestNonces
   readonly fetch: Fetch
@@ -26,24 +28,20 @@ export interface Presentation {
  * @throws what `fetch` throws, untouched
  */
 export async function presentToken(request: Presentation): Promise<Response> {
-  const { url, init, method, token, key, nonces } = request
+  const { url, init, method, token, scheme = 'DPoP', key, nonces } = request
   for (let attempt = 1; ; attempt++) {
     const nonce = nonces.of(url)
     const headers = new Headers(init.headers)
-    headers.set('authorization', `DPoP ${token}`)
-    headers.set(
-      'dpop',
-      makeProof(key, {
-        method,
-        url: proofUrl(url),
-        now: Date.now() / 1000,
-        accessToken: token,
-        nonce,
-      }),
-    )
+    headers.set('authorization', `${scheme} ${token}`)
+    if (scheme === 'DPoP') {
+      const now = Date.now() / 1000
+      const proof = { method, url: proofUrl(url), now, accessToken: token, nonce }
+      headers.set('dpop', makeProof(key, proof))
+    }
     const response = await request.fetch(url, { ...init, method, headers, redirect: 'manual' })
     nonces.note(url, response)
-    if (attempt > 1 || !isRepeatable(init.body) || !asksForNonce(response)) return response
+    const repeatable = scheme === 'DPoP' && attempt === 1 && isRepeatable(init.body)
+    if (!repeatable || !asksForNonce(response)) return response
     await discard(response)
   }
 }

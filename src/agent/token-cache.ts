@@ -3,6 +3,10 @@ import { BoundedMap } from '../lib/bounded-map.ts'
 /** A token for the server named in it, and for how long and how often it may be shown. */
 export interface HeldToken {
   readonly token: string
+  /** How it is presented: with a proof, or over a connection with the certificate it is bound to. */
+  readonly scheme: 'DPoP' | 'Bearer'
+  /** What the server must prove before it is sent the token. */
+  readonly serverSpiffeId: string | undefined
   /** Seconds since the epoch. */
   readonly issuedAt: number
   /** Seconds since the epoch. */

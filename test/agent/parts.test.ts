@@ -111,6 +111,8 @@ test('a credential goes over https, or http on loopback, and nowhere else', () =
 
 const token = (number: number, over: Partial<HeldToken> = {}): HeldToken => ({
   token: `t${number}`,
+  scheme: 'DPoP',
+  serverSpiffeId: undefined,
   issuedAt: 0,
   expiresAt: 60,
   uses: Number.POSITIVE_INFINITY,

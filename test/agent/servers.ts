@@ -1,7 +1,9 @@
 /** The two servers an agent meets, small: real proofs, real tokens and real hashes, on loopback. */
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
+import type { TLSSocket } from 'node:tls'
 import { hashDefinition } from '../../src/action/hash.ts'
 import { grantDetail, parseRequestedDetails } from '../../src/action/mcp-action.ts'
 import { type JsonObject, parseJson } from '../../src/lib/json.ts'
@@ -10,6 +12,7 @@ import { Refusal } from '../../src/refusal.ts'
 import type { FeedTransport } from '../../src/revocation/feed.ts'
 import { memoryFeed } from '../../src/revocation/memory-feed.ts'
 import { RevocationPublisher } from '../../src/revocation/publisher.ts'
+import { certificateThumbprint } from '../../src/token/certificate.ts'
 import { verifyProof } from '../../src/token/dpop.ts'
 import type { SigningKey } from '../../src/token/jws.ts'
 import { localKeySet } from '../../src/token/key-set.ts'
@@ -22,16 +25,26 @@ export interface Running {
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>
 
-export async function serve(answer: Answer): Promise<Running> {
-  const server = createServer((request, response) => {
+/** A server's own certificate; clients are asked for theirs, and nobody looks at what it says. */
+export interface Tls {
+  readonly cert: string
+  readonly key: string
+}
+
+export async function serve(answer: Answer, tls?: Tls): Promise<Running> {
+  const listener = (request: IncomingMessage, response: ServerResponse) => {
     Promise.resolve(answer(request, response)).catch((error: unknown) => {
       response.destroy(error as Error)
     })
-  })
+  }
+  const server =
+    tls === undefined
+      ? createServer(listener)
+      : createTlsServer({ ...tls, requestCert: true, rejectUnauthorized: false }, listener)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
   return {
-    origin: `http://127.0.0.1:${port}`,
+    origin: `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve())
@@ -56,11 +69,20 @@ export function sendJson(
   response.end(JSON.stringify(body))
 }
 
+/** The thumbprint of the certificate that a client has shown, if any. */
+export function certificateOf(request: IncomingMessage): string | undefined {
+  const socket = request.socket as TLSSocket
+  const raw = socket.encrypted ? socket.getPeerX509Certificate()?.raw : undefined
+  return raw && certificateThumbprint(raw)
+}
+
 /** One token request, as the broker read it. */
 export interface Asked {
   readonly form: URLSearchParams
   readonly details: JsonObject | undefined
-  readonly jkt: string
+  readonly jkt: string | undefined
+  /** Thumbprint of the client's certificate, at the listener that asks for one. */
+  readonly certificate: string | undefined
 }
 
 export interface TestBroker extends Running {
@@ -85,6 +107,8 @@ export interface TestBrokerOptions {
   readonly tools?: readonly JsonObject[]
   /** The path of the issuer, as in `/tenant`. */
   readonly path?: string
+  /** Adds a listener for certificates, and its alias to the metadata (RFC 8705 §5). */
+  readonly tls?: Tls
 }
 
 export async function startBroker(options: TestBrokerOptions = {}): Promise<TestBroker> {
@@ -100,11 +124,15 @@ export async function startBroker(options: TestBrokerOptions = {}): Promise<Test
     answer: {},
     metadata: {},
   }
-  const running = await serve(async (request, response) => {
+  const answer: Answer = async (request, response) => {
     const issuer = `${running.origin}${path}`
     if (request.url === `/.well-known/oauth-authorization-server${path}`) {
       broker.metadataRequests += 1
-      sendJson(response, 200, { issuer, token_endpoint: `${issuer}/token`, ...broker.metadata })
+      const aliases = second && {
+        mtls_endpoint_aliases: { token_endpoint: `${second.origin}${path}/token` },
+      }
+      const metadata = { issuer, token_endpoint: `${issuer}/token`, ...aliases }
+      sendJson(response, 200, { ...metadata, ...broker.metadata })
       return
     }
     if (request.url === '/jwks') {
@@ -117,16 +145,29 @@ export async function startBroker(options: TestBrokerOptions = {}): Promise<Test
     const form = new URLSearchParams(body)
     try {
       const headers = [request.headers.dpop ?? []].flat()
-      const url = `${issuer}/token`
-      const proof = await verifyProof(headers, {
-        method: 'POST',
-        url,
-        now,
-        ...(nonces && { nonces }),
-      })
+      const certificate = certificateOf(request)
+      const secure = (request.socket as TLSSocket).encrypted === true
+      const url = `${secure ? second?.origin : running.origin}${path}/token`
+      const proof =
+        certificate !== undefined && headers.length === 0
+          ? undefined
+          : await verifyProof(headers, { method: 'POST', url, now, ...(nonces && { nonces }) })
+      const cnf = proof === undefined ? { 'x5t#S256': certificate as string } : { jkt: proof.jkt }
       const details = form.get('authorization_details')
-      const element = details === null ? undefined : parseRequestedDetails(parseJson(details))
-      broker.asked.push({ form, details: element?.element, jkt: proof.jkt })
+      const delegation = form.has('may_act')
+      const element =
+        details === null || delegation ? undefined : parseRequestedDetails(parseJson(details))
+      const read = delegation ? (parseJson(details ?? '') as JsonObject[])[0] : element?.element
+      broker.asked.push({ form, details: read, jkt: proof?.jkt, certificate })
+      if (delegation) {
+        return sendJson(response, 200, {
+          access_token: 'a.delegation.token',
+          issued_token_type: form.get('requested_token_type'),
+          token_type: 'N_A',
+          expires_in: 300,
+          ...broker.answer,
+        })
+      }
       const task = element?.action.method.startsWith('tasks/')
       const tool = options.tools?.find(({ name }) => name === element?.action.identifier)
       const granted =
@@ -148,15 +189,18 @@ export async function startBroker(options: TestBrokerOptions = {}): Promise<Test
           sid: 'session',
           scope: granted ? 'mcp:action' : 'mcp:session',
           ...(granted && { authorization_details: [granted as unknown as JsonObject] }),
-          cnf: { jkt: proof.jkt },
+          cnf,
         },
         key,
       )
       broker.tokens.push(token)
       sendJson(response, 200, {
         access_token: token,
-        issued_token_type: 'urn:ietf:params:oauth:token-type:access_token',
-        token_type: 'DPoP',
+        // RFC 6749 §5.1 and RFC 7523 know no such member.
+        ...(form.has('subject_token') && {
+          issued_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+        }),
+        token_type: proof === undefined ? 'Bearer' : 'DPoP',
         expires_in: lifetime,
         ...(granted && { authorization_details: [granted] }),
         ...broker.answer,
@@ -169,7 +213,9 @@ export async function startBroker(options: TestBrokerOptions = {}): Promise<Test
       const headers: Record<string, string> = nonce ? { 'dpop-nonce': nonce } : {}
       sendJson(response, 400, { error: code, error_description: description }, headers)
     }
-  })
+  }
+  const running = await serve(answer)
+  const second = options.tls && (await serve(answer, options.tls))
   const feed = memoryFeed()
   const revocations = new RevocationPublisher({
     issuer: `${running.origin}${path}`,
@@ -185,6 +231,7 @@ export async function startBroker(options: TestBrokerOptions = {}): Promise<Test
     close: async () => {
       await revocations.close()
       await running.close()
+      await second?.close()
     },
   })
 }
@@ -201,6 +248,7 @@ export interface Received {
   readonly body: string
   readonly authorization: string
   readonly headers: IncomingMessage['headers']
+  readonly certificate: string | undefined
 }
 
 export interface TestServer extends Running {
@@ -213,16 +261,28 @@ export interface TestServer extends Running {
  *
  * @param options.nonces whether a nonce is demanded
  */
-export async function startMcpServer(options: { nonces?: boolean } = {}): Promise<TestServer> {
+export async function startMcpServer(
+  options: { nonces?: boolean; tls?: Tls } = {},
+): Promise<TestServer> {
   const nonces = options.nonces ? new Nonces(randomBytes(32)) : undefined
   const received: Received[] = []
   const instead: Answer[] = []
-  const running = await serve(async (request, response) => {
+  const respond: Answer = async (request, response) => {
     const body = await readBody(request)
     const authorization = request.headers.authorization ?? ''
     const { method = '', headers, url = '' } = request
-    received.push({ method, body, authorization, headers })
+    const certificate = certificateOf(request)
+    received.push({ method, body, authorization, headers, certificate })
     const now = Date.now() / 1000
+    if (authorization.startsWith('Bearer ')) {
+      const { cnf } = JSON.parse(
+        Buffer.from(authorization.split('.')[1] ?? '', 'base64url').toString(),
+      )
+      if (certificate === undefined || cnf['x5t#S256'] !== certificate) {
+        return sendJson(response, 401, { error: 'invalid_token' })
+      }
+      return sendJson(response, 200, { jsonrpc: '2.0', id: 1, result: {} })
+    }
     try {
       await verifyProof([headers.dpop ?? []].flat(), {
         method,
@@ -249,7 +309,8 @@ export async function startMcpServer(options: { nonces?: boolean } = {}): Promis
     const answer = instead.shift()
     if (answer !== undefined) return await answer(request, response)
     sendJson(response, 200, { jsonrpc: '2.0', id: 1, result: {} })
-  })
+  }
+  const running = await serve(respond, options.tls)
   return Object.assign({ received, instead }, running)
 }
 

@@ -1,0 +1,140 @@
+/** The parameters of a token request that say who asks, and on whose behalf. */
+import { createHash } from 'node:crypto'
+import { WritError } from './error.ts'
+import type { SpiffeConnect } from './spiffe-connect.ts'
+
+const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
+const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer'
+
+/** What a token on somebody's behalf may be (RFC 8693 §3, ID-JAG §4.3). */
+const TOKEN_TYPES = {
+  id_token: 'urn:ietf:params:oauth:token-type:id_token',
+  access_token: 'urn:ietf:params:oauth:token-type:access_token',
+  id_jag: 'urn:ietf:params:oauth:token-type:id-jag',
+  jwt: 'urn:ietf:params:oauth:token-type:jwt',
+  delegation: 'urn:writ:params:oauth:token-type:delegation',
+} as const
+
+export const DELEGATION_TYPE = TOKEN_TYPES.delegation
+
+export interface OnBehalfOf {
+  /** A user's token, or the delegation token that another agent handed on with the work. */
+  readonly token: string
+  readonly tokenType: keyof typeof TOKEN_TYPES
+}
+
+export interface Caller {
+  readonly identity?: (() => string | Promise<string>) | undefined
+  readonly spiffe?: SpiffeConnect | undefined
+  readonly grant?: 'token-exchange' | 'jwt-bearer' | undefined
+}
+
+const JWT = /^[\w-]+\.[\w-]+\.[\w-]+$/
+
+/**
+ * Without an identity of its own, the caller is who the certificate of the connection says.
+ *
+ * @throws {WritError} `identity_unavailable`
+ */
+export async function formOf(
+  caller: Caller,
+  subject: OnBehalfOf | undefined,
+): Promise<Record<string, string>> {
+  const { identity, spiffe, grant } = caller
+  const own =
+    identity === undefined
+      ? undefined
+      : await readJwt('identity', identity, 'the text of a JWT-SVID or another JWT')
+  if (subject !== undefined) {
+    const on = {
+      grant_type: TOKEN_EXCHANGE,
+      subject_token: subject.token,
+      subject_token_type: TOKEN_TYPES[subject.tokenType],
+    }
+    return own === undefined
+      ? { ...on, client_id: await idOf(spiffe) }
+      : { ...on, actor_token: own, actor_token_type: TOKEN_TYPES.jwt }
+  }
+  // There is no token to exchange when the certificate alone says who this is (RFC 6749 §4.4).
+  if (own === undefined) return { grant_type: 'client_credentials', client_id: await idOf(spiffe) }
+  if (grant === 'jwt-bearer') return { grant_type: JWT_BEARER, assertion: own }
+  return {
+    grant_type: TOKEN_EXCHANGE,
+    subject_token: own,
+    subject_token_type: TOKEN_TYPES.jwt,
+  }
+}
+
+/**
+ * @returns undefined when the caller acts for itself
+ * @throws {WritError} `identity_unavailable`
+ */
+export async function readSubject(
+  ask: (() => OnBehalfOf | undefined | Promise<OnBehalfOf | undefined>) | undefined,
+): Promise<OnBehalfOf | undefined> {
+  if (ask === undefined) return undefined
+  let given: OnBehalfOf | undefined
+  try {
+    given = await ask()
+  } catch (cause) {
+    throw unavailable('the onBehalfOf callback failed; see the cause', cause)
+  }
+  if (given === undefined) return undefined
+  const token = await readJwt('onBehalfOf', () => given.token, 'a JWT as token')
+  if (!Object.hasOwn(TOKEN_TYPES, given.tokenType)) {
+    throw unavailable(
+      `the onBehalfOf callback names no tokenType of ${Object.keys(TOKEN_TYPES).join(', ')}`,
+    )
+  }
+  return { token, tokenType: given.tokenType }
+}
+
+/** What keeps one subject's tokens apart from another's in a cache, and is no credential. */
+export function nameOf(subject: OnBehalfOf | undefined): string | undefined {
+  if (subject === undefined) return undefined
+  const { token, tokenType } = subject
+  return createHash('sha256').update(`${tokenType} ${token}`).digest('base64url')
+}
+
+async function readJwt(
+  callback: string,
+  ask: () => string | Promise<string>,
+  expected: string,
+): Promise<string> {
+  let text: unknown
+  try {
+    text = await ask()
+  } catch (cause) {
+    throw unavailable(
+      `the ${callback} callback failed, so nobody can vouch for this workload; see the cause`,
+      cause,
+    )
+  }
+  // Read from a file, it usually ends in a newline.
+  const token = typeof text === 'string' ? text.trim() : ''
+  if (JWT.test(token)) return token
+  throw unavailable(`the ${callback} callback did not return a JWT; it should return ${expected}`)
+}
+
+async function idOf(spiffe: SpiffeConnect | undefined): Promise<string> {
+  return await ofSvid(() => spiffe?.spiffeId())
+}
+
+/**
+ * Asks for something about the current X.509-SVID.
+ *
+ * @throws {WritError} `identity_unavailable`
+ */
+export async function ofSvid(ask: () => string | Promise<string> | undefined): Promise<string> {
+  try {
+    const text = await ask()
+    if (typeof text === 'string' && text !== '') return text
+  } catch (cause) {
+    throw unavailable('this workload has no X.509-SVID now; see the cause', cause)
+  }
+  throw unavailable('this workload has no X.509-SVID now')
+}
+
+function unavailable(message: string, cause?: unknown): WritError {
+  return new WritError('identity_unavailable', message, { cause })
+}
