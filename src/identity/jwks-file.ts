@@ -55,6 +55,7 @@ export async function openJwksFile(options: JwksFileOptions): Promise<JwksFile> 
   }
 
   async function lookAgain(): Promise<void> {
+    if (closed) return
     try {
       await look()
     } catch (error) {
@@ -63,7 +64,7 @@ export async function openJwksFile(options: JwksFileOptions): Promise<JwksFile> 
       brokenSince ??= clockMs()
       fingerprint = undefined
     }
-    if (!closed) schedule()
+    schedule()
   }
 
   function schedule(): void {

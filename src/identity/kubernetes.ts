@@ -39,7 +39,9 @@ const ATTRIBUTES = {
  */
 export async function openKubernetesIssuer(options: KubernetesIssuerOptions): Promise<TokenIssuer> {
   const { tokenReview } = options
-  const review = tokenReview && createTokenReview({ ...options, ...tokenReview })
+  const { alias, audience, allowAddresses = [] } = options
+  const review =
+    tokenReview && createTokenReview({ ...tokenReview, alias, audience, allowAddresses })
   return await openWorkloadIssuer(
     {
       ...options,
