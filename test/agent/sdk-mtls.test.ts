@@ -1,0 +1,113 @@
+/** The official clients behind certificates alone: agent, broker, and a gate that checks for real. */
+import assert from 'node:assert/strict'
+import { createServer, type Server } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { after, before, test } from 'node:test'
+import * as v2 from '@modelcontextprotocol/client'
+import * as v1 from '@modelcontextprotocol/sdk/client/index.js'
+import * as v1http from '@modelcontextprotocol/sdk/client/streamableHttp.js'
+import { createAgent, type Fetch } from '../../src/agent/index.ts'
+import type { AuditRecord } from '../../src/audit/record.ts'
+import { memoryLedger } from '../../src/ledger/memory.ts'
+import { createVerifier, type Verifier } from '../../src/verifier/index.ts'
+import { GATES, serveV2, TOOLS } from '../matrix/servers.ts'
+import { startBroker, type TestBroker } from './servers.ts'
+import {
+  connectWith,
+  type Domain,
+  makeDomain,
+  type TestConnect,
+  thumbprintOf,
+  tlsOf,
+} from './spiffe-site.ts'
+
+const SERVER = 'spiffe://corp.example/notes'
+const SELF = { name: 'agent-test', version: '1.0.0' }
+
+let domain: Domain
+let broker: TestBroker
+let spiffe: TestConnect
+let http: Server
+let verifier: Verifier
+let url: string
+const records: AuditRecord[] = []
+const mcp = serveV2()
+
+before(async () => {
+  domain = await makeDomain()
+  broker = await startBroker({ tls: tlsOf(await domain.issue('/broker')), tools: TOOLS })
+  broker.answer = { server_spiffe_id: SERVER }
+  spiffe = connectWith(await domain.issue('/agents/report-bot'), domain)
+  const tls = tlsOf(await domain.issue('/notes'))
+  http = createServer({ ...tls, requestCert: true, rejectUnauthorized: false })
+  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve))
+  url = `https://127.0.0.1:${(http.address() as AddressInfo).port}/mcp`
+  verifier = createVerifier({
+    issuer: broker.origin,
+    resource: url,
+    ledger: memoryLedger(),
+    definitions: TOOLS,
+    audit: (record) => void records.push(record),
+    feed: broker.feed,
+    certificates: true,
+  })
+  await verifier.ready()
+  http.on('request', await GATES.node!(verifier, mcp))
+})
+after(async () => {
+  await spiffe.close()
+  http.closeAllConnections()
+  await new Promise((resolve) => http.close(resolve))
+  await verifier.close()
+  await broker.close()
+})
+
+const args = (text: string) => ({ name: 'add', arguments: { text } })
+
+async function throughV1(fetch: Fetch, text: string): Promise<unknown> {
+  const client = new v1.Client(SELF)
+  await client.connect(new v1http.StreamableHTTPClientTransport(new URL(url), { fetch }))
+  const result = await client.callTool(args(text))
+  await client.close()
+  return result
+}
+
+async function throughV2(fetch: Fetch, text: string): Promise<unknown> {
+  const client = new v2.Client(SELF, { versionNegotiation: { mode: 'auto' } })
+  await client.connect(new v2.StreamableHTTPClientTransport(new URL(url), { fetch }))
+  const result = await client.callTool(args(text))
+  await client.close()
+  return result
+}
+
+for (const binding of ['mtls', 'dpop'] as const) {
+  for (const [sdk, through] of [
+    ['SDK v1', throughV1],
+    ['SDK v2', throughV2],
+  ] as const) {
+    test(`${sdk} calls a tool with an X.509-SVID and tokens bound by ${binding}`, async () => {
+      const agent = createAgent({ broker: broker.origin, spiffe, binding })
+      const text = `${sdk} ${binding}`
+      await through(agent.fetch, text)
+      assert.equal(mcp.ran.at(-1), `add ${text}`)
+      const allowed = records.filter(({ name }) => name === 'add').at(-1)
+      assert.equal(allowed?.outcome, 'allowed')
+      const key = binding === 'mtls' ? thumbprintOf(spiffe.svid) : agent.thumbprint
+      assert.equal(allowed.key, key)
+    })
+  }
+}
+
+test('an SDK client goes on through a rotation of the SVID', async () => {
+  const agent = createAgent({ broker: broker.origin, spiffe, binding: 'mtls' })
+  const client = new v2.Client(SELF, { versionNegotiation: { mode: 'auto' } })
+  await client.connect(new v2.StreamableHTTPClientTransport(new URL(url), { fetch: agent.fetch }))
+  await client.listTools()
+  for (let round = 0; round < 3; round++) {
+    spiffe.svid = await domain.issue('/agents/report-bot')
+    await client.listTools()
+    await client.callTool(args(`round ${round}`))
+    assert.equal(mcp.ran.at(-1), `add round ${round}`)
+  }
+  await client.close()
+})
