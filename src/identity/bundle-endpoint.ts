@@ -1,4 +1,9 @@
-import { type Bundle, MAX_BUNDLE_BYTES, parseBundle } from './bundle.ts'
+import {
+  type Bundle,
+  DEFAULT_REFRESH_HINT_SECONDS,
+  MAX_BUNDLE_BYTES,
+  parseBundle,
+} from './bundle.ts'
 import type { BundleFollower, EndpointSource } from './bundle-source.ts'
 import { type EndpointPeer, PeerRefused } from './endpoint-peer.ts'
 import { type GuardedFetch, guardedFetch } from './guarded-fetch.ts'
@@ -108,15 +113,10 @@ export function followEndpoint(
     await asking
   }
 
-  // §6.2: a failed question is not repeated in haste; it is asked again after a while that doubles
-  // until it is the regular one.
   function schedule(): void {
     if (closing.signal.aborted) return
-    const hintMs = (last?.bundle.refreshHintSeconds ?? 300) * 1000
-    const longestMs = Math.max(minRefreshMs, Math.min(MAX_REFRESH_MS, held.maxAgeMs / 3))
-    const regularMs = Math.min(Math.max(hintMs, minRefreshMs), longestMs)
-    const delayMs =
-      failures === 0 ? regularMs : Math.min(regularMs, minRefreshMs * 2 ** (failures - 1))
+    const hintSeconds = last?.bundle.refreshHintSeconds ?? DEFAULT_REFRESH_HINT_SECONDS
+    const delayMs = untilNextMs({ hintSeconds, failures, minRefreshMs, maxAgeMs: held.maxAgeMs })
     timer = setTimeout(() => void askAlone(), delayMs * (1 - JITTER * Math.random()))
     timer.unref()
   }
@@ -137,6 +137,25 @@ export function followEndpoint(
       void fetchText.close()
     },
   }
+}
+
+/**
+ * How long to wait before an endpoint is asked again: as long as its bundle says, but no less than
+ * the minimum, no more than an hour, and so that it can be asked three times before the bundle is
+ * too old. After a failure (Federation §6.2: not in haste) the wait starts at the minimum and
+ * doubles until it is the regular one.
+ */
+export function untilNextMs(at: {
+  hintSeconds: number
+  /** In a row. */
+  failures: number
+  minRefreshMs: number
+  maxAgeMs: number
+}): number {
+  const { hintSeconds, failures, minRefreshMs, maxAgeMs } = at
+  const longestMs = Math.min(MAX_REFRESH_MS, maxAgeMs / 3)
+  const regularMs = Math.max(minRefreshMs, Math.min(hintSeconds * 1000, longestMs))
+  return failures === 0 ? regularMs : Math.min(regularMs, minRefreshMs * 2 ** (failures - 1))
 }
 
 function isEmpty(bundle: Bundle): boolean {

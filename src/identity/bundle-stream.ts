@@ -27,10 +27,18 @@ export function followStream(
     try {
       const parts = read()
       problems[kind] = parts.problems ?? []
+      // What is wrong with the other kind is not mended by this one.
       held.install({ ...parts, problems: [...problems.jwt, ...problems.x509] })
     } catch (error) {
-      held.lose(`the last ${kind} bundle`, error instanceof Error ? error.message : '', [kind])
+      lose(`the last ${kind} bundle`, error instanceof Error ? error.message : String(error), [
+        kind,
+      ])
     }
+  }
+
+  function lose(what: string, why: string, kinds: readonly SvidKind[]): void {
+    for (const kind of kinds) problems[kind] = [`${what} cannot be used: ${why}`]
+    held.lose(what, why, kinds)
   }
 
   function onBundle({ jwt, x509 }: StreamedBundle): void {
@@ -42,7 +50,7 @@ export function followStream(
 
   function onProblem(detail: string, kind?: SvidKind): void {
     if (closed) return
-    held.lose('the stream', detail, kind === undefined ? undefined : [kind])
+    lose('the stream', detail, kind === undefined ? SVID_KINDS : [kind])
     first.resolve()
   }
 

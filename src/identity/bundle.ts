@@ -18,7 +18,7 @@ export const SVID_ALGORITHMS: readonly Algorithm[] = [
 ]
 
 /** SPIFFE Trust Domain and Bundle §4.1.2: the hint when a bundle names none. */
-const DEFAULT_REFRESH_HINT_SECONDS = 300
+export const DEFAULT_REFRESH_HINT_SECONDS = 300
 /** A bundle with more keys than this is not a bundle; bounds the work of one reload. */
 export const MAX_KEYS = 256
 export const MAX_BUNDLE_BYTES = 1024 * 1024

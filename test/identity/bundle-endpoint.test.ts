@@ -1,65 +1,19 @@
 import assert from 'node:assert/strict'
-import { writeFile } from 'node:fs/promises'
-import { type TestContext, test } from 'node:test'
-import type { BundlesOptions, EndpointSource } from '../../src/identity/bundles.ts'
-import { openBundles } from '../../src/identity/bundles.ts'
+import { test } from 'node:test'
+import { untilNextMs } from '../../src/identity/bundle-endpoint.ts'
 import {
-  BOTH,
-  bundleText,
-  type Domain,
+  corp,
   type Endpoint,
-  fileWith,
-  LOOPBACK,
-  leafOf,
-  makeDomain,
-  makeWebPki,
-  NEITHER,
-  openFor,
+  next,
+  overSpiffe,
+  overWeb,
+  spiffeSource,
   startEndpoint,
-  until,
-} from './trust.ts'
-
-const corp = await makeDomain('corp.test')
-const next = await makeDomain('corp.test', 'two')
-const stranger = await makeDomain('stranger.test')
-const web = await makeWebPki()
-
-type Changes = Partial<Omit<EndpointSource, 'trustDomain'>>
-
-async function webSource(t: TestContext, { url }: Endpoint, changes: Changes = {}) {
-  return {
-    trustDomain: 'corp.test',
-    endpoint: { url, profile: 'https_web' as const },
-    allowAddresses: LOOPBACK,
-    caFile: await fileWith(t, web.caPem, 'ca.pem'),
-    ...changes,
-  }
-}
-
-async function spiffeSource(t: TestContext, { url }: Endpoint, domain: Domain = corp) {
-  return {
-    trustDomain: domain.name,
-    endpoint: {
-      url,
-      profile: 'https_spiffe' as const,
-      spiffeId: domain.endpoint.id,
-      bootstrapFile: await fileWith(t, bundleText({ x509: [domain.authority] })),
-    },
-    allowAddresses: LOOPBACK,
-  }
-}
-
-async function overWeb(t: TestContext, options: BundlesOptions = {}, changes: Changes = {}) {
-  const endpoint = await startEndpoint(t, web.leaf, corp.text)
-  return { endpoint, ...(await openFor(t, [await webSource(t, endpoint, changes)], options)) }
-}
-
-async function overSpiffe(t: TestContext, options: BundlesOptions = {}) {
-  const endpoint = await startEndpoint(t, corp.endpoint, corp.text)
-  const source = await spiffeSource(t, endpoint)
-  const { bootstrapFile } = source.endpoint
-  return { endpoint, bootstrapFile, ...(await openFor(t, [source], options)) }
-}
+  stranger,
+  web,
+  webSource,
+} from './bundle-endpoints.ts'
+import { BOTH, bundleText, fileWith, NEITHER, openFor, until } from './trust.ts'
 
 for (const [profile, open] of [
   ['https_web', overWeb],
@@ -237,248 +191,31 @@ test('an unchanged bundle keeps its version, so remembered SVIDs stay remembered
   assert.notEqual(bundles.version('corp.test'), version)
 })
 
-test('an endpoint is asked again by itself, as often as its bundle says and a failure allows', async (t) => {
-  const endpoint = await startEndpoint(t, web.leaf, bundleText({ jwt: [corp.key] }))
-  const hint = (seconds: number) => ({ spiffe_refresh_hint: seconds, spiffe_sequence: 2 })
-  endpoint.serve(bundleText({ jwt: [corp.key] }, hint(0)))
+test('an endpoint is asked again by itself, after good answers and bad ones', async (t) => {
+  const endpoint = await startEndpoint(t, web.leaf)
+  endpoint.serve(bundleText({ jwt: [corp.key] }, { spiffe_refresh_hint: 0 }))
   const { believes } = await openFor(t, [await webSource(t, endpoint)], { minRefreshMs: 20 })
   await until(() => endpoint.requests.length > 3)
   endpoint.answer = (_request, response) => response.destroy()
   const before = endpoint.requests.length
-  await until(() => endpoint.requests.length > before + 3)
-  // From here on it wants to be asked in a day; an hour is the longest it gets.
-  endpoint.serve(bundleText({ jwt: [next.key] }, { ...hint(86_400), spiffe_sequence: 3 }))
+  await until(() => endpoint.requests.length > before + 2)
+  endpoint.serve(bundleText({ jwt: [next.key] }, { spiffe_sequence: 2 }))
   await until(() => believes(next).jwt)
 })
 
-test('https_spiffe: an endpoint of its domain with another SPIFFE ID serves nothing', async (t) => {
-  const endpoint = await startEndpoint(t, corp.x509Svid, corp.text)
-  const { problems, believes } = await openFor(t, [await spiffeSource(t, endpoint)])
-  assert.deepEqual(believes(corp), NEITHER)
-  assert.match(problems.join(), /it is spiffe:\/\/corp\.test\/agents\/bot, not spiffe:.*\/bundle/)
-  // Not one byte of HTTP was sent to it.
-  assert.deepEqual(endpoint.requests, [])
-})
-
-const IMPOSTORS: readonly (readonly [string, Pick<Domain['endpoint'], 'certPem' | 'keyPem'>])[] = [
-  ['a certificate of the Web PKI', web.leaf],
-  ['an SVID of another domain', stranger.endpoint],
-  [
-    "its own SPIFFE ID under another domain's authority",
-    await leafOf(stranger.authority, corp.endpoint.id),
-  ],
-  ['its own SPIFFE ID under an authority nobody knows', next.endpoint],
-  [
-    'the certificate of its own authority',
-    {
-      certPem: corp.authority.certificatePem,
-      keyPem: corp.authority.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(),
-    },
-  ],
+const usual = { hintSeconds: 300, failures: 0, minRefreshMs: 5000, maxAgeMs: 3_600_000 }
+const WAITS: readonly (readonly [string, Partial<typeof usual>, number])[] = [
+  ['as its bundle says', {}, 300_000],
+  ['no sooner than the minimum', { hintSeconds: 0 }, 5000],
+  ['three times before its bundle is too old', { hintSeconds: 86_400 }, 1_200_000],
+  ['once an hour at least', { hintSeconds: 86_400, maxAgeMs: 86_400_000 }, 3_600_000],
+  ['soon after a failure', { failures: 1 }, 5000],
+  ['less soon after more of them', { failures: 4 }, 40_000],
+  ['as its bundle says after very many', { failures: 2000 }, 300_000],
+  ['no sooner than the minimum, however short its bundle lives', { maxAgeMs: 3000 }, 5000],
 ]
-for (const [name, leaf] of IMPOSTORS) {
-  test(`https_spiffe: an endpoint with ${name} serves nothing`, async (t) => {
-    const endpoint = await startEndpoint(t, leaf, corp.text)
-    const file = await fileWith(t, stranger.text)
-    const other = { trustDomain: 'stranger.test', file }
-    const { problems, believes } = await openFor(t, [await spiffeSource(t, endpoint), other])
-    assert.deepEqual(believes(corp), NEITHER)
-    assert.match(problems.join(), /no X509-SVID that is trusted here/)
-    assert.deepEqual(endpoint.requests, [])
+for (const [name, changes, delayMs] of WAITS) {
+  test(`an endpoint is asked ${name}`, () => {
+    assert.equal(untilNextMs({ ...usual, ...changes }), delayMs)
   })
 }
-
-test('https_web: an endpoint with an X509-SVID serves nothing', async (t) => {
-  const endpoint = await startEndpoint(t, corp.endpoint, corp.text)
-  const { problems, believes } = await openFor(t, [await webSource(t, endpoint)])
-  assert.deepEqual(believes(corp), NEITHER)
-  assert.match(problems.join(), /the connection failed/)
-  assert.deepEqual(endpoint.requests, [])
-})
-
-test('https_web: without a CA file the public authorities count, and no others', async (t) => {
-  const endpoint = await startEndpoint(t, web.leaf, corp.text)
-  const { believes } = await openFor(t, [await webSource(t, endpoint, { caFile: undefined })])
-  assert.deepEqual(believes(corp), NEITHER)
-  assert.deepEqual(endpoint.requests, [])
-})
-
-test('a special-use address is not connected to unless it is allowed', async (t) => {
-  for (const [leaf, sourceOf] of [
-    [web.leaf, webSource],
-    [corp.endpoint, spiffeSource],
-  ] as const) {
-    const endpoint = await startEndpoint(t, leaf, corp.text)
-    const source = { ...(await sourceOf(t, endpoint)), allowAddresses: [] }
-    const { problems, believes } = await openFor(t, [source])
-    assert.deepEqual(believes(corp), NEITHER)
-    assert.match(problems.join(), /special use/)
-    assert.deepEqual(endpoint.requests, [])
-  }
-})
-
-test('the bootstrap bundle authenticates the endpoint and no workload', async (t) => {
-  const endpoint = await startEndpoint(t, corp.endpoint)
-  endpoint.answer = (_request, response) => response.destroy()
-  const source = await spiffeSource(t, endpoint)
-  await writeFile(source.endpoint.bootstrapFile, corp.text)
-  const { believes } = await openFor(t, [source])
-  assert.equal(endpoint.requests.length, 1)
-  assert.deepEqual(believes(corp), NEITHER)
-})
-
-test('a domain replaces its authority across fetches, and the old one opens nothing any more', async (t) => {
-  const { endpoint, bundles, problems, believes, bootstrapFile } = await overSpiffe(t)
-  const both = [corp.authority, next.authority]
-  endpoint.serve(bundleText({ jwt: [corp.key, next.key], x509: both }, { spiffe_sequence: 2 }))
-  await bundles.reload()
-  assert.deepEqual([believes(corp), believes(next)], [BOTH, BOTH])
-  // The endpoint's own certificate follows; the bootstrap bundle does not know its authority.
-  endpoint.present(next.endpoint)
-  endpoint.serve(bundleText({ jwt: [next.key], x509: [next.authority] }, { spiffe_sequence: 3 }))
-  await bundles.reload()
-  assert.deepEqual([believes(corp), believes(next)], [NEITHER, BOTH])
-  assert.match(problems.at(-1)!, new RegExp(`${bootstrapFile} is out of date`))
-  // Whoever has the old authority's key serves nothing: the bootstrap bundle is used up.
-  endpoint.present(corp.endpoint)
-  endpoint.serve(bundleText({ jwt: [corp.key], x509: [corp.authority] }, { spiffe_sequence: 4 }))
-  const asked = endpoint.requests.length
-  await bundles.reload()
-  assert.deepEqual([believes(corp), believes(next)], [NEITHER, BOTH])
-  assert.equal(endpoint.requests.length, asked)
-})
-
-test('a bundle too old for workloads still authenticates its endpoint', async (t) => {
-  let time = 0
-  const { endpoint, bundles, believes } = await overSpiffe(t, { clock: () => time })
-  endpoint.serve(bundleText({ jwt: [next.key], x509: [next.authority] }, { spiffe_sequence: 2 }))
-  await bundles.reload()
-  endpoint.present(next.endpoint)
-  time = 7_200_000
-  assert.deepEqual(believes(next), NEITHER)
-  await bundles.reload()
-  assert.deepEqual(believes(next), BOTH)
-})
-
-test('a domain that withdraws all its authorities is locked out until a new bootstrap bundle', async (t) => {
-  const { endpoint, bundles, problems, believes, bootstrapFile } = await overSpiffe(t)
-  endpoint.serve(bundleText({ jwt: [corp.key] }, { spiffe_sequence: 2 }))
-  await bundles.reload()
-  assert.deepEqual(believes(corp), { jwt: true, x509: false })
-  assert.match(problems.join(), /its endpoint cannot be authenticated any more/)
-  endpoint.serve(bundleText({ jwt: [corp.key], x509: [corp.authority] }, { spiffe_sequence: 3 }))
-  await bundles.reload()
-  assert.deepEqual(believes(corp), { jwt: true, x509: false })
-  endpoint.present(next.endpoint)
-  await writeFile(bootstrapFile, bundleText({ x509: [next.authority] }))
-  await bundles.reload()
-  assert.deepEqual(believes(corp), BOTH)
-})
-
-test('a bootstrap bundle that breaks later changes nothing, and is told', async (t) => {
-  const { bundles, problems, believes, bootstrapFile } = await overSpiffe(t)
-  await writeFile(bootstrapFile, '{')
-  await bundles.reload()
-  assert.deepEqual(believes(corp), BOTH)
-  assert.match(problems.join(), /the bootstrap bundle cannot be used/)
-})
-
-async function servedByOther(t: TestContext, leaf: Pick<Domain['endpoint'], 'certPem' | 'keyPem'>) {
-  const endpoint = await startEndpoint(t, leaf, corp.text)
-  const file = await fileWith(t, stranger.text)
-  const { url } = endpoint
-  const spiffeId = stranger.endpoint.id
-  const served = {
-    trustDomain: 'corp.test',
-    endpoint: { url, profile: 'https_spiffe' as const, spiffeId },
-    allowAddresses: LOOPBACK,
-  }
-  // In this order: what it needs is opened first all the same.
-  return { endpoint, file, sources: [served, { trustDomain: 'stranger.test', file }] }
-}
-
-test("another domain's endpoint is judged by that domain's own bundle as it stands", async (t) => {
-  const { endpoint, file, sources } = await servedByOther(t, stranger.endpoint)
-  const { bundles, believes } = await openFor(t, sources)
-  assert.deepEqual([believes(corp), believes(stranger)], [BOTH, BOTH])
-  // The other domain loses its authority: its endpoint has nothing to say any more.
-  await writeFile(file, '{"keys":[]}')
-  await bundles.reload()
-  endpoint.serve(next.text)
-  await bundles.reload()
-  assert.deepEqual([believes(corp), believes(next)], [BOTH, NEITHER])
-})
-
-test("the fetched domain's own authority does not authenticate another domain's endpoint", async (t) => {
-  const forged = await leafOf(corp.authority, stranger.endpoint.id)
-  const { endpoint, sources } = await servedByOther(t, forged)
-  const { believes } = await openFor(t, sources)
-  assert.deepEqual(believes(corp), NEITHER)
-  assert.deepEqual(endpoint.requests, [])
-})
-
-const web127 = { url: 'https://127.0.0.1/b', profile: 'https_web' as const }
-const spiffe127 = {
-  url: 'https://127.0.0.1/b',
-  profile: 'https_spiffe' as const,
-  spiffeId: 'spiffe://corp.test/bundle',
-  bootstrapFile: '/nowhere',
-}
-const MISTAKES: readonly (readonly [string, Record<string, unknown>, RegExp])[] = [
-  ['an http url', { endpoint: { ...web127, url: 'http://127.0.0.1/b' } }, /must be https/],
-  ['a url with a user', { endpoint: { ...web127, url: 'https://u:p@corp.test/' } }, /url/],
-  ['a url with a fragment', { endpoint: { ...web127, url: 'https://corp.test/#a' } }, /fragment/],
-  ['a url that is none', { endpoint: { ...web127, url: 'corp.test' } }, /url/],
-  ['a profile that is none', { endpoint: { ...web127, profile: 'https' } }, /https_web or https_/],
-  ['an id that is none', { endpoint: { ...spiffe127, spiffeId: 'corp' } }, /SPIFFE ID of a work/],
-  [
-    'the id of a domain',
-    { endpoint: { ...spiffe127, spiffeId: 'spiffe://corp.test' } },
-    /of a work/,
-  ],
-  ['no bootstrap file', { endpoint: { ...spiffe127, bootstrapFile: undefined } }, /needs a boot/],
-  [
-    'an endpoint of a domain that is not listed',
-    { endpoint: { ...spiffe127, spiffeId: 'spiffe://other.test/b', bootstrapFile: undefined } },
-    /of other\.test, which is not listed/,
-  ],
-  [
-    "a bootstrap file for another domain's endpoint",
-    { endpoint: { ...spiffe127, spiffeId: 'spiffe://other.test/b' } },
-    /whose own bundle counts/,
-  ],
-  ['a CA file for an SVID', { endpoint: spiffe127, caFile: '/nowhere' }, /https_web only/],
-  ['a CA file that is not there', { endpoint: web127, caFile: '/nowhere/ca.pem' }, /CA file/],
-  ['an address that is none', { endpoint: web127, allowAddresses: ['loopback'] }, /loopback/],
-  ['an age that is none', { endpoint: web127, maxAgeSeconds: 0 }, /positive/],
-]
-for (const [name, source, problem] of MISTAKES) {
-  test(`nothing starts with ${name}`, async () => {
-    const sources = [{ trustDomain: 'corp.test', ...source } as EndpointSource]
-    await assert.rejects(openBundles(sources), (error) => {
-      assert.ok(error instanceof TypeError)
-      assert.match(error.message, problem)
-      return true
-    })
-  })
-}
-
-test('endpoints that need each other are a mistake', async () => {
-  const served = (trustDomain: string, by: string) => ({
-    trustDomain,
-    endpoint: { url: web127.url, profile: spiffe127.profile, spiffeId: `spiffe://${by}/bundle` },
-  })
-  const sources = [served('a.test', 'b.test'), served('b.test', 'a.test')]
-  await assert.rejects(openBundles(sources), /a\.test, b\.test need each other/)
-})
-
-test('nothing starts on a bootstrap bundle that cannot be read or has no authority', async (t) => {
-  for (const [text, problem] of [
-    ['{', /bootstrap bundle of corp\.test/],
-    [bundleText({ jwt: [corp.key] }), /no usable X\.509 authority/],
-  ] as const) {
-    const bootstrapFile = await fileWith(t, text)
-    const sources = [{ trustDomain: 'corp.test', endpoint: { ...spiffe127, bootstrapFile } }]
-    await assert.rejects(openBundles(sources), problem)
-  }
-})
