@@ -62,7 +62,10 @@ async function run(
   const output = await mkdtemp(join(folder, 'results-'))
   const args = [scenario.side, '--scenario', scenario.name, '-o', output]
   if (scenario.side === 'client') {
-    args.push('--command', `${process.execPath} ${join(root, 'test/conformance/client.ts')}`)
+    args.push(
+      '--command',
+      `${process.execPath} ${join(root, 'test/conformance', scenario.program ?? 'client.ts')}`,
+    )
     if (scenario.specVersion !== undefined) {
       args.push('--spec-version', scenario.specVersion, '--force')
     }

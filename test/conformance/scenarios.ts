@@ -11,6 +11,8 @@ export interface Scenario {
   readonly specVersion?: string
   /** Whether the scenario's authorization server issues Bearer tokens, which the layer must then let pass. */
   readonly bearer?: boolean
+  /** The program that is tested; `client.ts` by default. */
+  readonly program?: string
 }
 
 /** Sign-in without DPoP, where the layer must change nothing: not even a client's own credentials. */
@@ -39,6 +41,15 @@ export const SCENARIOS: readonly Scenario[] = [
       subject: 'SDK v2 + DPoP layer, newer era',
     },
   ]),
+  ...(['v1', 'v2'] as const).map(
+    (sdk): Scenario => ({
+      name: 'auth/wif-jwt-bearer',
+      side: 'client',
+      sdk,
+      program: 'wif-client.ts',
+      subject: `SDK ${sdk} + agent, Bearer`,
+    }),
+  ),
   ...UNCHANGED.map(
     (name): Scenario => ({
       name,
@@ -58,7 +69,7 @@ export const SCENARIOS: readonly Scenario[] = [
 const NOT_RUN: readonly [side: Scenario['side'], pattern: RegExp, why: string][] = [
   [
     'client',
-    /^auth\/(wif|client-credentials|enterprise)/,
+    /^auth\/(client-credentials|enterprise)/,
     'a grant the SDK brings along; an agent of Writ exchanges its identity instead (RFC 8693)',
   ],
   [
