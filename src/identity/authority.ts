@@ -11,13 +11,41 @@ export const PURPOSE = {
 
 /**
  * What a certificate must say of itself before its key may vouch for others (RFC 5280 §4.2.1.1–3,
- * §4.2.1.9): a CA by a critical extension, with keyCertSign, a key identifier, and no name
+ * §4.2.1.9): a CA by a critical extension, with keyCertSign, key identifiers, and no name
  * constraints, which are not evaluated here and so must not be passed over.
  *
  * @throws {CertificateError}
  */
 export function checkAuthority(certificate: Certificate): void {
-  const { basicConstraints, keyUsage, subjectKeyId, authorityKeyId } = certificate
+  checkSigner(certificate)
+  if (certificate.authorityKeyId === undefined) {
+    throw new CertificateError('authority', 'a CA without an authority key identifier')
+  }
+}
+
+/**
+ * An authority out of a bundle: as `checkAuthority`, but one that is self-signed may leave out the
+ * authority key identifier, and when it has one it names its own key. Nothing else is asked of its
+ * signature; the bundle vouches for it.
+ *
+ * @throws {CertificateError}
+ */
+export function checkAnchor(certificate: Certificate): void {
+  checkSigner(certificate)
+  const { authorityKeyId, subjectKeyId } = certificate
+  if (authorityKeyId === undefined) {
+    if (isSelfSigned(certificate)) return
+    throw new CertificateError('authority', 'a CA without an authority key identifier')
+  }
+  if (isSelfIssued(certificate) && !sameBytes(authorityKeyId, subjectKeyId ?? NONE)) {
+    throw new CertificateError('authority', 'a root whose key identifiers differ')
+  }
+}
+
+const NONE = new Uint8Array(0)
+
+function checkSigner(certificate: Certificate): void {
+  const { basicConstraints, keyUsage } = certificate
   if (basicConstraints?.ca !== true) throw new CertificateError('authority', 'the issuer is no CA')
   if (!basicConstraints.critical) {
     throw new CertificateError('authority', 'a CA whose basic constraints are not critical')
@@ -25,30 +53,23 @@ export function checkAuthority(certificate: Certificate): void {
   if (keyUsage?.bits.has(KEY_USAGE.keyCertSign) !== true) {
     throw new CertificateError('key_usage', 'a CA without keyCertSign')
   }
-  if (subjectKeyId === undefined) {
+  if (certificate.subjectKeyId === undefined) {
     throw new CertificateError('authority', 'a CA without a subject key identifier')
-  }
-  if (authorityKeyId === undefined && !isSelfIssued(certificate)) {
-    throw new CertificateError('authority', 'a CA without an authority key identifier')
   }
   if (certificate.hasNameConstraints) {
     throw new CertificateError('name_constraints', 'name constraints are not evaluated')
   }
 }
 
-/**
- * An authority out of a bundle: as `checkAuthority`, and a root that names its own key names it
- * right. Its signature is not checked; the bundle vouches for it.
- *
- * @throws {CertificateError}
- */
-export function checkAnchor(certificate: Certificate): void {
-  checkAuthority(certificate)
-  const { authorityKeyId, subjectKeyId } = certificate
-  if (authorityKeyId === undefined || subjectKeyId === undefined) return
-  if (isSelfIssued(certificate) && !sameBytes(authorityKeyId, subjectKeyId)) {
-    throw new CertificateError('authority', 'a root whose key identifiers differ')
-  }
+/** Authorities stay for long and are asked about for every leaf. */
+const selfSigned = new WeakMap<Certificate, boolean>()
+
+function isSelfSigned(certificate: Certificate): boolean {
+  const known = selfSigned.get(certificate)
+  if (known !== undefined) return known
+  const verdict = certificate.signatureVerifies(certificate)
+  selfSigned.set(certificate, verdict)
+  return verdict
 }
 
 /** RFC 5280 §6.1: subject and issuer are one name. */

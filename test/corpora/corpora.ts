@@ -6,6 +6,7 @@ import { run as json } from './json.ts'
 import { run as jsonSchema } from './json-schema.ts'
 import type { CorpusResult } from './result.ts'
 import { run as wycheproof } from './wycheproof.ts'
+import { run as x509Limbo } from './x509-limbo.ts'
 
 /** Which file of a corpora folder is read by what; one file may be read twice. */
 export const CORPORA: readonly (readonly [
@@ -13,6 +14,7 @@ export const CORPORA: readonly (readonly [
   run: (folder: string) => Promise<CorpusResult>,
 ])[] = [
   ['wycheproof-jws.json', wycheproof],
+  ['x509-limbo.json', x509Limbo],
   ['dpop-cases.json', dpop],
   ['dpop-cases.json', dpopOverHttp],
   ['jcs-vectors.json', jcs],

@@ -123,3 +123,106 @@ test('the name of a trust domain has no path, no port and no capitals', () => {
     assert.equal(isTrustDomainName(name), false)
   }
 })
+
+/**
+ * SPIFFE-ID §2 once more, character by character and without a regular expression, so that the two
+ * can be held against each other.
+ */
+function recognise(text: string): { trustDomain: string; path: string } | undefined {
+  const scheme = 'spiffe://'
+  if (!text.startsWith(scheme) || text.length > 2048) return undefined
+  const [trustDomain = '', ...segments] = text.slice(scheme.length).split('/')
+  if (trustDomain.length === 0 || trustDomain.length > 255) return undefined
+  const marks = '.-_'
+  const isLower = (one: string) => (one >= 'a' && one <= 'z') || (one >= '0' && one <= '9')
+  const isUpper = (one: string) => one >= 'A' && one <= 'Z'
+  for (const one of trustDomain) if (!isLower(one) && !marks.includes(one)) return undefined
+  for (const part of segments) {
+    if (part === '' || part === '.' || part === '..') return undefined
+    for (const one of part) {
+      if (!isLower(one) && !isUpper(one) && !marks.includes(one)) return undefined
+    }
+  }
+  return { trustDomain, path: segments.map((part) => `/${part}`).join('') }
+}
+
+function read(text: string): { trustDomain: string; path: string } | undefined {
+  try {
+    const { trustDomain: domain, path } = parseSpiffeId(text)
+    return { trustDomain: domain, path }
+  } catch (error) {
+    assert.ok(error instanceof Refusal)
+    return undefined
+  }
+}
+
+test('a second reading of the grammar agrees on every text', () => {
+  // Made of what ids are made of, so that many are ids and the others nearly.
+  const piece = fc.oneof(
+    { arbitrary: segment, weight: 4 },
+    { arbitrary: fc.constantFrom('/', '//', '.', '..', '/./', '/../', '', '-', '_'), weight: 4 },
+    {
+      arbitrary: fc.constantFrom(
+        'A',
+        '%2e',
+        '%',
+        ':',
+        '@',
+        '?',
+        '#',
+        ' ',
+        '\\',
+        '\0',
+        '\n',
+        'ä',
+        '／',
+        '\u212a',
+      ),
+      weight: 1,
+    },
+  )
+  const near = fc
+    .tuple(fc.constantFrom('spiffe://', 'spiffe:/', 'Spiffe://', 'spiffe:///'), fc.array(piece))
+    .map(([scheme, pieces]) => scheme + pieces.join(''))
+  fc.assert(
+    fc.property(fc.oneof(near, fc.string({ unit: 'binary' })), (text) => {
+      assert.deepEqual(read(text), recognise(text))
+    }),
+    { numRuns: 5000 },
+  )
+})
+
+test('an id with one character taken out, put in or changed is read as the grammar says', () => {
+  const id = fc
+    .tuple(trustDomain, fc.array(segment, { maxLength: 4 }))
+    .map(([domain, segments]) => ['spiffe:/', domain, ...segments].join('/'))
+  fc.assert(
+    fc.property(
+      id,
+      fc.nat(),
+      fc.nat({ max: 0xff }),
+      fc.nat({ max: 2 }),
+      (text, place, code, kind) => {
+        const at = place % text.length
+        const put = kind === 0 ? '' : String.fromCharCode(code)
+        const changed = text.slice(0, at) + put + text.slice(kind === 1 ? at : at + 1)
+        assert.deepEqual(read(changed), recognise(changed))
+      },
+    ),
+    { numRuns: 5000 },
+  )
+})
+
+test('the length counts: 2048 bytes and a trust domain of 255 are the most', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 250, max: 260 }),
+      fc.integer({ min: 2040, max: 2056 }),
+      (domain, total) => {
+        const start = `spiffe://${'d'.repeat(domain)}/`
+        const text = start + 'p'.repeat(total - start.length)
+        assert.equal(read(text) !== undefined, domain <= 255 && total <= 2048)
+      },
+    ),
+  )
+})
