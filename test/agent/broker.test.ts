@@ -149,6 +149,7 @@ const answers: [string, Record<string, unknown>][] = [
     'something that is not an access token',
     { issued_token_type: 'urn:ietf:params:oauth:token-type:jwt' },
   ],
+  ['no word about what it issued', { issued_token_type: undefined }],
   ['a token without an end', { expires_in: undefined }],
   ['a token that has ended', { expires_in: 0 }],
   ['another action', { authorization_details: [{ type: 'mcp_action', identifier: 'other' }] }],

@@ -29,6 +29,13 @@ const GATED = ['server-initialize', 'ping', 'tools-list', 'http-header-validatio
 
 const DPOP = ['auth/dpop', 'auth/dpop-nonce'] as const
 
+/** The suite's authorization server issues unbound tokens there, which the agent is told to take. */
+const WIF = [
+  { sdk: 'v1', subject: 'SDK v1 + agent, Bearer' },
+  { sdk: 'v2', subject: 'SDK v2 + agent, Bearer' },
+  { sdk: 'v2', specVersion: '2026-07-28', subject: 'SDK v2 + agent, Bearer, newer era' },
+] as const
+
 export const SCENARIOS: readonly Scenario[] = [
   ...DPOP.flatMap((name): Scenario[] => [
     { name, side: 'client', sdk: 'v1', subject: 'SDK v1 + DPoP layer' },
@@ -41,13 +48,12 @@ export const SCENARIOS: readonly Scenario[] = [
       subject: 'SDK v2 + DPoP layer, newer era',
     },
   ]),
-  ...(['v1', 'v2'] as const).map(
-    (sdk): Scenario => ({
+  ...WIF.map(
+    (how): Scenario => ({
       name: 'auth/wif-jwt-bearer',
       side: 'client',
-      sdk,
       program: 'wif-client.ts',
-      subject: `SDK ${sdk} + agent, Bearer`,
+      ...how,
     }),
   ),
   ...UNCHANGED.map(

@@ -13,8 +13,8 @@ const self = { name: 'writ-conformance', version: '1.0.0' }
 /** An agent is told who its broker is. Here the server says it (RFC 9728 §3.1). */
 async function authorizationServer(): Promise<string> {
   const at = new URL(`/.well-known/oauth-protected-resource${url.pathname}`, url)
-  const { authorization_servers: servers } = await (await fetch(at)).json()
-  return servers[0]
+  const metadata = (await (await fetch(at)).json()) as { authorization_servers: [string] }
+  return metadata.authorization_servers[0]
 }
 
 const agent = createAgent({
