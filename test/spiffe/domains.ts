@@ -19,6 +19,8 @@ export interface Domain {
   readonly development: DevelopmentDomain
   readonly caPem: string
   readonly caDer: Uint8Array
+  /** PEM. */
+  caKey(): Promise<string>
   /** The JWK Set of the Workload API. */
   readonly jwks: Uint8Array
   /** @param lifetimeSeconds an hour by default */
@@ -40,6 +42,7 @@ export async function makeDomain(name: string): Promise<Domain> {
     development,
     caPem,
     caDer,
+    caKey: () => readFile(join(directory, 'ca.key'), 'utf8'),
     jwks: Buffer.from(JSON.stringify({ keys: jwtKeys })),
     async svid(path, lifetimeSeconds = 3600, now = Date.now() / 1000) {
       const issued = await development.issueX509Svid({ path, lifetimeSeconds, now })
