@@ -71,7 +71,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   return {
     issuer,
     async audit() {
-      const files = await readdir(at('audit'))
+      const files = (await readdir(at('audit'))).filter((name) => name.endsWith('.jsonl'))
       const texts = await Promise.all(files.map((name) => readFile(at(`audit/${name}`), 'utf8')))
       return texts.flatMap((text) =>
         text

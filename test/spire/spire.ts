@@ -17,6 +17,8 @@ export interface SpireOptions {
   readonly endpoint?: 'https_spiffe' | CertificateFiles
 }
 
+export type AuthorityKind = 'x509' | 'jwt'
+
 /** In PEM. */
 export interface CertificateFiles {
   readonly certificateFile: string
@@ -42,13 +44,17 @@ export interface Spire {
   readonly endpoint: { readonly url: string; readonly spiffeId: string }
   /** The domain's bundle, in the SPIFFE format. */
   bundle(): Promise<string>
-  /** Lets the domain's workloads know another domain's bundle. */
-  believe(trustDomain: string, bundle: string): Promise<void>
+  /** Follows another domain's bundle, at its endpoint, for the workloads that are to know it. */
+  federateWith(other: Pick<Spire, 'trustDomain' | 'endpoint' | 'bundle'>): Promise<void>
   register(entry: Entry): Promise<void>
   /** Entries that were made before are known to the agent from its start. */
   startAgent(): Promise<void>
-  /** Gives the domain a new CA key or a new JWT key, and signs with it from now on. */
-  rotateAuthority(kind: 'x509' | 'jwt'): Promise<void>
+  /** Puts a new CA, or a new key for JWT-SVIDs, into the bundle; returns its name. */
+  prepareAuthority(kind: AuthorityKind): Promise<string>
+  /** Signs with the prepared one from now on; returns the name of the one before. */
+  activateAuthority(kind: AuthorityKind, id: string): Promise<string>
+  /** Replaces what the old one signed, and takes it out of the bundle. */
+  retireAuthority(kind: AuthorityKind, id: string): Promise<void>
   stop(): Promise<void>
 }
 
@@ -74,6 +80,11 @@ export async function startSpire(options: SpireOptions): Promise<Spire> {
   const control = (args: readonly string[], input?: string) =>
     run(programs.server, [...args, '-socketPath', serverSocket], input)
 
+  const authority = async (kind: AuthorityKind, command: string, args: string[] = []) => {
+    const printed = await control(['localauthority', kind, command, '-output', 'json', ...args])
+    return JSON.parse(printed) as Record<string, { authority_id: string } | undefined>
+  }
+
   const server = start(
     programs.server,
     await configure('server', serverConfig(options, { port, bundlePort, serverSocket })),
@@ -89,8 +100,15 @@ export async function startSpire(options: SpireOptions): Promise<Spire> {
       spiffeId: `spiffe://${trustDomain}/spire/server`,
     },
     bundle: () => control(['bundle', 'show', '-format', 'spiffe']),
-    async believe(other, bundle) {
-      await control(['bundle', 'set', '-format', 'spiffe', '-id', `spiffe://${other}`], bundle)
+    async federateWith(other) {
+      const bundleFile = join(directory, `${other.trustDomain}.json`)
+      await writeFile(bundleFile, await other.bundle())
+      await control([
+        ...['federation', 'create', '-trustDomain', other.trustDomain],
+        ...['-bundleEndpointURL', other.endpoint.url, '-bundleEndpointProfile', 'https_spiffe'],
+        ...['-endpointSpiffeID', other.endpoint.spiffeId],
+        ...['-trustDomainBundlePath', bundleFile, '-trustDomainBundleFormat', 'spiffe'],
+      ])
     },
     async register({ path, program, federatesWith = [], x509TtlSeconds, jwtTtlSeconds }) {
       await control([
@@ -117,14 +135,20 @@ export async function startSpire(options: SpireOptions): Promise<Spire> {
       const probe = ['healthcheck', '-socketPath', agentSocket]
       await until('the SPIRE agent does not come up', agent, () => run(programs.agent, probe))
     },
-    async rotateAuthority(kind) {
-      const authority = async (command: string, args: readonly string[] = []) => {
-        const printed = await control(['localauthority', kind, command, '-output', 'json', ...args])
-        return JSON.parse(printed) as Record<string, { authority_id: string } | undefined>
-      }
-      const { prepared_authority: prepared } = await authority('prepare')
+    async prepareAuthority(kind) {
+      const { prepared_authority: prepared } = await authority(kind, 'prepare')
       if (prepared === undefined) throw new Error(`no ${kind} authority was prepared`)
-      await authority('activate', ['-authorityID', prepared.authority_id])
+      return prepared.authority_id
+    },
+    async activateAuthority(kind, id) {
+      await authority(kind, 'activate', ['-authorityID', id])
+      const { old } = await authority(kind, 'show')
+      if (old === undefined) throw new Error(`no ${kind} authority was replaced`)
+      return old.authority_id
+    },
+    async retireAuthority(kind, id) {
+      await authority(kind, 'taint', ['-authorityID', id])
+      await authority(kind, 'revoke', ['-authorityID', id])
     },
     async stop() {
       await Promise.all(children.map((child) => child.stop()))

@@ -1,0 +1,62 @@
+/** Starts `agent-main.ts` and tells it what to do. */
+import { fileURLToPath } from 'node:url'
+import { start } from './child.ts'
+
+/** How the agent proves itself, and what its tokens are bound to. */
+export type Face = 'jwt' | 'x509' | 'mtls'
+
+export interface AgentConfig {
+  readonly broker: string
+  readonly brokerSpiffeId: string
+  readonly resource: string
+  readonly socket: string
+}
+
+export interface Instruction {
+  readonly id: number
+  readonly face: Face
+  readonly arguments: Record<string, unknown>
+}
+
+export type Report =
+  | { readonly id: number; readonly text: string }
+  | { readonly id: number; readonly error: string; readonly code?: string | undefined }
+
+export interface AgentProcess {
+  /**
+   * Calls the tool `greet`, and returns what it said.
+   *
+   * @throws {Error} with the message and the `code` of what stopped the call
+   */
+  greet(face: Face, name?: string): Promise<string>
+  stop(): Promise<void>
+}
+
+const MAIN = fileURLToPath(new URL('./agent-main.ts', import.meta.url))
+
+/** @param program what its process runs, which says who it is to SPIRE */
+export function startAgent(program: string, config: AgentConfig): AgentProcess {
+  const args = ['--disable-warning=ExperimentalWarning', MAIN, JSON.stringify(config)]
+  const child = start(program, args, { ipc: true })
+  const waiting = new Map<number, (report: Report) => void>()
+  let calls = 0
+  child.process.on('message', (report: Report) => {
+    waiting.get(report.id)?.(report)
+    waiting.delete(report.id)
+  })
+  child.process.once('exit', () => {
+    for (const [id, answer] of waiting) answer({ id, error: `it ended\n${child.printed()}` })
+  })
+  return {
+    async greet(face, name = 'Ada') {
+      const id = ++calls
+      const report = await new Promise<Report>((resolve) => {
+        waiting.set(id, resolve)
+        child.process.send({ id, face, arguments: { name } } satisfies Instruction)
+      })
+      if ('text' in report) return report.text
+      throw Object.assign(new Error(report.error), { code: report.code })
+    },
+    stop: () => child.stop(),
+  }
+}

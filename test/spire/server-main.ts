@@ -1,0 +1,66 @@
+// An MCP server that proves itself by the X.509-SVID it gets of SPIRE, and lets one call through per token:
+// node test/spire/server-main.ts '{"issuer":"…","resource":"https://127.0.0.1:…/mcp","socket":"unix:///…","auditFile":"…"}'
+import type { IncomingMessage } from 'node:http'
+import { createServer } from 'node:https'
+import { toNodeHandler } from '@modelcontextprotocol/node'
+import { createMcpHandler, fromJsonSchema, McpServer } from '@modelcontextprotocol/server'
+import { memoryLedger } from '../../src/ledger/memory.ts'
+import { pemOf, selectSvid } from '../../src/spiffe/source.ts'
+import { openWorkloadApi } from '../../src/spiffe/workload-api.ts'
+import { createVerifier, nodeGate } from '../../src/verifier/index.ts'
+import { TOOLS } from './tools.ts'
+
+const { issuer, resource, socket, auditFile } = JSON.parse(process.argv[2] ?? '{}') as Record<
+  'issuer' | 'resource' | 'socket' | 'auditFile',
+  string
+>
+
+const api = openWorkloadApi({ socket })
+const server = createServer({
+  ...pemOf(selectSvid(await api.x509(), undefined)),
+  // Which certificates count is the verifier's to say: those that a token names.
+  requestCert: true,
+  rejectUnauthorized: false,
+})
+api.onX509((context) => {
+  if (context !== undefined) server.setSecureContext(pemOf(selectSvid(context, undefined)))
+})
+
+const verifier = createVerifier({
+  issuer,
+  resource,
+  ledger: memoryLedger(),
+  definitions: TOOLS,
+  audit: { file: auditFile },
+  certificates: true,
+})
+const gate = nodeGate(verifier)
+const answer = toNodeHandler(
+  createMcpHandler(() => {
+    const mcp = new McpServer({ name: 'greeter', version: '1.0.0' })
+    const [{ name, description, inputSchema, annotations }] = TOOLS as [(typeof TOOLS)[number]]
+    const settings = {
+      description,
+      inputSchema: fromJsonSchema<{ name: string }>(inputSchema as never),
+      annotations,
+    }
+    mcp.registerTool(name, settings, async ({ name: whom }) => ({
+      content: [{ type: 'text', text: `hello, ${whom}` }],
+    }))
+    return mcp
+  }),
+)
+server.on('request', async (request: IncomingMessage & { body?: unknown }, response) => {
+  if (await gate(request, response)) await answer(request, response, request.body)
+})
+await verifier.ready()
+const { hostname, port } = new URL(resource)
+server.listen(Number(port), hostname, () => process.stdout.write(`listening on ${resource}\n`))
+
+process.once('SIGTERM', async () => {
+  server.close()
+  server.closeAllConnections()
+  await verifier.close()
+  api.close()
+  process.exit(0)
+})
