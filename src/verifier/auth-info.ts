@@ -1,4 +1,5 @@
 import type { TokenClaims } from '../token/claims.ts'
+import { actors } from './subject.ts'
 
 /** What both official SDKs hand to a tool about its caller (`req.auth`, `ctx.http.authInfo`). */
 export interface AuthInfo {
@@ -15,7 +16,16 @@ export interface AuthInfo {
   resource: URL
   resourceMetadataUrl: string
   extra: {
-    /** The verified claims: `sub` is the principal, `act` who acts for it, `txn` the task. */
+    /** On whose behalf: a user (`user:<issuer alias>:<sub>`), or the workload itself. */
+    sub: string
+    /** The workload that asked for the token and holds its key; `clientId` says the same. */
+    client_id: string
+    /**
+     * Who acts for `sub`, outermost first: the caller, then whoever handed the work to it. Empty when
+     * the caller acts for itself. Decide by `sub` and the first; the others are history (RFC 8693 §4.1).
+     */
+    actors: string[]
+    /** The verified claims; `txn` is the task. */
     claims: TokenClaims
     [name: string]: unknown
   }
@@ -32,6 +42,6 @@ export function authInfoOf(
     expiresAt: claims.exp,
     resource: new URL(server.resource),
     resourceMetadataUrl: server.metadataUrl,
-    extra: { claims },
+    extra: { sub: claims.sub, client_id: claims.client_id, actors: actors(claims.act), claims },
   }
 }

@@ -100,9 +100,20 @@ export function answerTo(reason: Reason): Answer {
     case 'revoked':
       return token(401, 'invalid_token', 'this token has been revoked')
     case 'certificate_untrusted':
-      return token(401, 'invalid_token', 'this token is bound to a certificate that was not proved')
+      return token(
+        401,
+        'invalid_token',
+        'this token is bound to a certificate, and a header is no proof of one from this peer',
+      )
+    // Whose certificate it is, the broker has said; here it can only have expired, or be none.
+    case 'identity_invalid':
+      return token(
+        401,
+        'invalid_token',
+        'the certificate this token is bound to is not valid now: get a token with a new one',
+      )
     case 'binding_missing':
-      return token(401, 'invalid_dpop_proof', 'a DPoP proof is needed')
+      return token(401, 'invalid_dpop_proof', "a proof of the token's key is needed")
     case 'proof_invalid':
       return token(401, 'invalid_dpop_proof', 'the DPoP proof was not accepted')
     case 'proof_replayed':
@@ -128,7 +139,6 @@ export function answerTo(reason: Reason): Answer {
     // Only a broker says these; here they can only mean that something is put together wrongly.
     case 'grant_unsupported':
     case 'client_rejected':
-    case 'identity_invalid':
     case 'identity_unknown_issuer':
     case 'identity_missing':
     case 'identity_conflict':

@@ -3,7 +3,7 @@
  * found before anything is spent, so a wrong request never burns a right token; and what is spent
  * is spent before anything runs, so a right token runs once.
  */
-import { createHash, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { type Demand, demandOf, demandOfHttp } from '../action/demand.ts'
 import { equalHash } from '../action/hash.ts'
 import { checkHeaders, checkParamHeaders } from '../action/headers.ts'
@@ -13,14 +13,16 @@ import type { Ledger } from '../ledger/ledger.ts'
 import { refuse } from '../refusal.ts'
 import type { Subject } from '../revocation/target.ts'
 import type { VerifiedToken } from '../token/access-token.ts'
-import { ACTION_SCOPE, type Actor, SESSION_SCOPE } from '../token/claims.ts'
+import { ACTION_SCOPE, SESSION_SCOPE } from '../token/claims.ts'
 import { type VerifiedProof, verifyProof } from '../token/dpop.ts'
 import { spendIdOf } from '../token/spend-id.ts'
+import type { Certificates } from './certificates.ts'
 import { type Credential, parseAuthorization } from './credential.ts'
 import { definitionHashFor, inputSchemaOf } from './definitions.ts'
 import { checkDoors, type Doors } from './doors.ts'
 import type { GateRequest } from './request.ts'
 import type { LegacySessions } from './sessions.ts'
+import { subjectOf } from './subject.ts'
 import type { Told } from './told.ts'
 
 /** What one verifier checks with. */
@@ -33,7 +35,7 @@ export interface Parts {
   readonly tokens: {
     verify(text: string, now: number): VerifiedToken | Promise<VerifiedToken>
   }
-  readonly certificates: boolean
+  readonly certificates: Certificates
   readonly sessions: LegacySessions
   readonly revocations: { check(subject: Subject, now: number): void }
   readonly ledger: Pick<Ledger, 'spend' | 'use' | 'honoursFrom'>
@@ -48,7 +50,7 @@ export interface Examination {
   demand?: Demand
   credential?: Credential
   token?: VerifiedToken
-  /** Who holds the token's key: a DPoP proof, or the certificate of the connection. */
+  /** Who holds the token's key: a DPoP proof, or the thumbprint of a certificate. */
   holder?: VerifiedProof | { readonly certificate: string }
   granted?: GrantedDetail
 }
@@ -173,11 +175,8 @@ async function binding(exam: Examination, parts: Parts): Promise<void> {
   const { request, now } = exam
 
   if (!('jkt' in cnf)) {
-    if (!parts.certificates || scheme !== 'bearer') refuse({ code: 'token_unbound' })
-    if (request.peerCertificate === undefined) refuse({ code: 'binding_missing' })
-    const certificate = createHash('sha256').update(request.peerCertificate).digest('base64url')
-    if (!equalHash(certificate, cnf['x5t#S256'])) refuse({ code: 'key_mismatch' })
-    exam.holder = { certificate }
+    if (!parts.certificates.accepted || scheme !== 'bearer') refuse({ code: 'token_unbound' })
+    exam.holder = { certificate: parts.certificates.check(request, cnf['x5t#S256'], now) }
     return
   }
   if (scheme !== 'dpop') refuse({ code: 'token_unbound' })
@@ -227,21 +226,6 @@ function legacySession(exam: Examination, { sessions }: Parts): void {
 
 function notRevoked(exam: Examination, { revocations }: Parts): void {
   revocations.check(subjectOf(established(exam.token)), exam.now)
-}
-
-/** Every name under which this token may have been stopped. */
-export function subjectOf({ claims }: VerifiedToken): Subject {
-  return {
-    jti: claims.jti,
-    session: claims.sid,
-    agents: [claims.client_id, ...actors(claims.act)],
-    principal: claims.sub,
-  }
-}
-
-/** Outermost first. */
-export function actors(act: Actor | undefined): string[] {
-  return act === undefined ? [] : [act.sub, ...actors(act.act)]
 }
 
 /**

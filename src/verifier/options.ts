@@ -37,8 +37,16 @@ export interface VerifierOptions {
   readonly feed?: FeedTransport
   /** With a secret (at least 32 bytes, one for all processes of the resource) every proof needs a nonce. */
   readonly dpop?: { readonly nonceSecretFile?: string; readonly nonceSecret?: Uint8Array }
-  /** Accepts tokens bound to the client certificate of the connection itself; false by default. */
+  /**
+   * Accepts tokens bound to a client certificate (RFC 8705 §3): that of the connection itself, or one
+   * that a listed proxy passes on; false by default.
+   */
   readonly certificates?: boolean
+  /**
+   * Addresses and CIDR blocks of the proxies whose `Client-Cert` headers (RFC 9440) are believed. From
+   * everybody else these headers are taken off the request before it goes on.
+   */
+  readonly trustedProxies?: readonly string[]
   /** How long revocations may be silent before everything is refused, milliseconds; 1,000 by default. */
   readonly staleAfterMs?: number
   /** Seconds since the epoch. */

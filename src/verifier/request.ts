@@ -12,7 +12,7 @@ export interface GateRequest {
   headers(name: string): readonly string[]
   /** The bytes of the body, at most one more than the verifier's limit; `undefined` without one. */
   readonly body: Uint8Array | undefined
-  /** The peer's address, for the audit record. */
+  /** The address of the connection's other end: for the audit record, and to know proxies by. */
   readonly address?: string | undefined
   /** DER of the certificate the peer proved possession of in this connection's own TLS handshake. */
   readonly peerCertificate?: Uint8Array | undefined
@@ -28,6 +28,8 @@ export interface Allowed {
   readonly authInfo: AuthInfo
   /** To be set on the response. */
   readonly headers: Headers
+  /** Names of headers to take off the request before it goes on: a stranger wrote them, and nobody may believe them. */
+  readonly unbelieved: readonly string[]
   /** For streams only: aborted when the token expires or is revoked. The gate then ends the response. */
   readonly closing: AbortSignal | undefined
   /** Tells the verifier which legacy session id the server gave out in its response. */

@@ -1,6 +1,7 @@
 import { type AuditRecord, cut, told } from '../audit/record.ts'
 import type { Reason } from '../refusal.ts'
-import { actors, type Examination } from './check.ts'
+import type { Examination } from './check.ts'
+import { actors } from './subject.ts'
 
 /** The audit record of one request: what was established about it and nothing that was not. */
 export function recordOf(

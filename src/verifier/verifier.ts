@@ -3,14 +3,16 @@ import { type Reason, Refusal } from '../refusal.ts'
 import { Revocations } from '../revocation/revocations.ts'
 import { createTokenVerifier } from '../token/access-token.ts'
 import { authInfoOf } from './auth-info.ts'
+import { certificatesOf } from './certificates.ts'
 import { answerTo, answerToRefusal, responseTo, UNEXPECTED } from './challenge.ts'
-import { type Examination, examine, neededScope, type Parts, subjectOf } from './check.ts'
+import { type Examination, examine, neededScope, type Parts } from './check.ts'
 import { doorsOf } from './doors.ts'
 import { metadataOf } from './metadata.ts'
 import { feedOf, keysOf, parseUrl, sinkOf, type VerifierOptions } from './options.ts'
 import type { Allowed, GateRequest, Headers, Outcome, Refused } from './request.ts'
 import { LegacySessions } from './sessions.ts'
 import { OpenStreams } from './streams.ts'
+import { subjectOf } from './subject.ts'
 import { toldOf } from './told.ts'
 import { recordOf } from './trail.ts'
 
@@ -27,6 +29,7 @@ export interface Verifier {
   /** Where RFC 9728 metadata is looked for first; gates answer it. */
   readonly metadataPath: string
   readonly maxBodyBytes: number
+  /** Whether gates have to say which certificate a request was made with. */
   readonly certificates: boolean
   /**
    * Resolves when keys, store and revocation feed are there; rejects saying what is not. Until it
@@ -51,8 +54,8 @@ export function createVerifier(options: VerifierOptions): Verifier {
   if (typeof ledger?.spend !== 'function') throw new TypeError('ledger: required')
   const clock = options.clock ?? (() => Date.now() / 1000)
   const staleAfterMs = options.staleAfterMs ?? DEFAULT_STALE_AFTER_MS
-  const certificates = options.certificates ?? false
-  const metadata = metadataOf(resource, issuer, certificates)
+  const certificates = certificatesOf(options)
+  const metadata = metadataOf(resource, issuer, certificates.accepted)
   const told = toldOf(options)
   const sink = sinkOf(options.audit)
   const keys = keysOf(options)
@@ -127,7 +130,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
     }
   }
 
-  function allowed({ message, demand, token, now }: Examination): Allowed {
+  function allowed({ request, message, demand, token, now }: Examination): Allowed {
     if (token === undefined) throw new Error('allowed without a token')
     const { claims, expiresAt } = token
     const watched =
@@ -142,6 +145,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
       message,
       authInfo: authInfoOf(claims, { resource, metadataUrl: metadata.url }),
       headers: freshNonce(now),
+      unbelieved: certificates.unbelieved(request),
       closing: watched?.closing,
       issuedSession: (id) => {
         if (message?.method === 'initialize') sessions.remember(id, claims.sid)
@@ -175,7 +179,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
     resource,
     metadataPath: metadata.path,
     maxBodyBytes: parts.maxBodyBytes,
-    certificates,
+    certificates: certificates.accepted,
     ready,
     check,
     metadata: () => metadata.document,

@@ -1,7 +1,7 @@
 /** Real MCP servers of both SDKs, mounted the way their authors would, behind each of the six gates. */
 import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { toNodeHandler } from '@modelcontextprotocol/node'
 import { McpServer as McpServerV1 } from '@modelcontextprotocol/sdk/server/mcp.js'
@@ -31,6 +31,7 @@ import {
   honoGate,
   koaGate,
   nodeGate,
+  nodePeer,
   type Verifier,
 } from '../../src/verifier/index.ts'
 
@@ -193,7 +194,9 @@ export const GATES: Record<
   },
   fetch(verifier, mcp) {
     return getRequestListener(
-      fetchGate(verifier, (request, admission) => mcp.fetch(request, admission)),
+      fetchGate(verifier, (request, admission) => mcp.fetch(request, admission), {
+        peer: (_request, { incoming }: { incoming: { socket: Socket } }) => nodePeer(incoming),
+      }),
     )
   },
 }

@@ -102,7 +102,19 @@ const table: { reason: Reason; status: number; error: string | number; says: Reg
     reason: { code: 'binding_missing' },
     status: 401,
     error: 'invalid_dpop_proof',
-    says: /proof is needed/,
+    says: /proof of the token's key is needed/,
+  },
+  {
+    reason: { code: 'certificate_untrusted', peer: '192.0.2.1' },
+    status: 401,
+    error: 'invalid_token',
+    says: /header is no proof/,
+  },
+  {
+    reason: { code: 'identity_invalid', check: 'expiry' },
+    status: 401,
+    error: 'invalid_token',
+    says: /not valid now/,
   },
   {
     reason: { code: 'proof_invalid', check: 'age' },

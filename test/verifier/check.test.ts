@@ -4,7 +4,6 @@
  * right token.
  */
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import { hashDefinition } from '../../src/action/hash.ts'
 import { memoryLedger } from '../../src/ledger/memory.ts'
@@ -12,6 +11,7 @@ import { Refusal } from '../../src/refusal.ts'
 import { Revocations } from '../../src/revocation/revocations.ts'
 import { createTokenVerifier } from '../../src/token/access-token.ts'
 import { generateSenderKey } from '../../src/token/proof.ts'
+import { certificatesOf } from '../../src/verifier/certificates.ts'
 import {
   type Examination,
   examine,
@@ -27,6 +27,7 @@ import {
   AGENT,
   brokerKeys,
   callMessage,
+  certified,
   claimsFor,
   clock,
   ISSUER,
@@ -35,7 +36,6 @@ import {
   RESOURCE,
   request,
   type Sent,
-  sender,
   signingKey,
   startedLedger,
   startFeed,
@@ -82,7 +82,7 @@ function makeParts(
     doors: doorsOf(new URL(RESOURCE)),
     told: { definitions: definitionsOf([tool, marked]), nonces: undefined, check() {} },
     tokens: createTokenVerifier({ issuer: ISSUER, audience: RESOURCE, keys: brokerKeys }),
-    certificates: false,
+    certificates: certificatesOf({}),
     sessions,
     revocations,
     ledger: startedLedger(),
@@ -583,11 +583,11 @@ test('a session token from before the memory of the ledger is refused, and so is
     await outcome(parts, request({ token: mint(claims), message: poll })),
     'token_before_epoch',
   )
-  const certificate = Buffer.from('certificate')
-  const cnf = { 'x5t#S256': createHash('sha256').update(certificate).digest('base64url') }
+  const { certificate, cnf } = await certified()
   const token = mint(claimsFor('session', { cnf }))
   const over = request({ token, message: list, scheme: 'Bearer', certificate })
-  assert.equal(await outcome({ ...parts, certificates: true }, over), 'token_before_epoch')
+  const certificates = certificatesOf({ certificates: true })
+  assert.equal(await outcome({ ...parts, certificates }, over), 'token_before_epoch')
 })
 
 test('a session token calls no tool, whatever it carries', async () => {
@@ -667,27 +667,4 @@ test('every step stands in at least one case', () => {
     STEPS.map((step) => step.name).filter((name) => !covered.has(name)),
     [],
   )
-})
-
-test('a token bound to the certificate of the connection is good over that connection only', async () => {
-  const { createHash } = await import('node:crypto')
-  const certificate = Buffer.from('the DER of a certificate')
-  const x5t = createHash('sha256').update(certificate).digest('base64url')
-  const token = mint(claimsFor({ args }, { definitionHash, cnf: { 'x5t#S256': x5t } }))
-  const parts = makeParts({ certificates: true })
-  const sent = (more: Partial<Sent>) =>
-    request({
-      token,
-      message: callMessage(args),
-      scheme: 'Bearer',
-      headers: { dpop: undefined },
-      ...more,
-    })
-  assert.equal(await outcome(parts, sent({})), 'binding_missing')
-  assert.equal(await outcome(parts, sent({ certificate: Buffer.from('another') })), 'key_mismatch')
-  assert.equal(await outcome(parts, sent({ certificate, scheme: 'DPoP' })), 'token_unbound')
-  assert.deepEqual(parts.ledger.spent, [])
-  assert.equal(await outcome(parts, sent({ certificate })), 'allowed')
-  assert.equal(await outcome(parts, sent({ certificate })), 'token_spent')
-  assert.ok(sender.jkt)
 })

@@ -1,13 +1,15 @@
 /** A broker of a few lines and a sender, for tests of what comes behind them. */
-import { generateKeyPairSync } from 'node:crypto'
+import { generateKeyPairSync, X509Certificate } from 'node:crypto'
 import { grantDetail } from '../../src/action/mcp-action.ts'
 import type { AuditRecord } from '../../src/audit/record.ts'
+import { createAuthority, issueLeaf } from '../../src/identity/development-x509.ts'
 import type { Ledger } from '../../src/ledger/ledger.ts'
 import { memoryLedger } from '../../src/ledger/memory.ts'
 import type { Json, JsonObject } from '../../src/lib/json.ts'
 import { mintToken, newJti } from '../../src/mint/mint.ts'
 import { memoryFeed } from '../../src/revocation/memory-feed.ts'
 import { RevocationPublisher } from '../../src/revocation/publisher.ts'
+import { certificateThumbprint } from '../../src/token/certificate.ts'
 import { ACTION_SCOPE, SESSION_SCOPE, type TokenClaims } from '../../src/token/claims.ts'
 import type { SigningKey } from '../../src/token/jws.ts'
 import { localKeySet } from '../../src/token/key-set.ts'
@@ -172,6 +174,7 @@ export interface Sent {
   readonly headers?: Record<string, string | readonly string[] | undefined>
   readonly nonce?: string
   readonly certificate?: Uint8Array
+  readonly address?: string
   /** What the proof says instead of what is true. */
   readonly proof?: { method?: string; url?: string; now?: number; accessToken?: string }
 }
@@ -202,9 +205,36 @@ export function request(sent: Sent): GateRequest {
     path: sent.path ?? '/mcp',
     headers: (name) => [headers[name] ?? []].flat(),
     body: method === 'POST' ? Buffer.from(text) : undefined,
-    address: '192.0.2.7',
+    address: sent.address ?? '192.0.2.7',
     ...(sent.certificate === undefined ? {} : { peerCertificate: sent.certificate }),
   }
+}
+
+export interface Certified {
+  readonly certificate: Uint8Array
+  readonly chainPem: string
+  readonly privateKeyPem: string
+  /** What a token that is bound to it says. */
+  readonly cnf: { readonly 'x5t#S256': string }
+}
+
+let authority: ReturnType<typeof createAuthority> | undefined
+
+/** A workload's certificate, good from half a minute ago and for as long as asked, from `now`. */
+export async function certified(lifetimeSeconds = 300, now = clock.now()): Promise<Certified> {
+  authority ??= createAuthority('corp.example')
+  const { certificatePem, privateKey } = await authority
+  const { chainPem, privateKeyPem } = await issueLeaf({
+    caPem: certificatePem,
+    caKey: privateKey,
+    id: AGENT,
+    publicKey: undefined,
+    lifetimeSeconds,
+    now,
+  })
+  const certificate = new X509Certificate(chainPem).raw
+  const cnf = { 'x5t#S256': certificateThumbprint(certificate) }
+  return { certificate, chainPem, privateKeyPem: privateKeyPem ?? '', cnf }
 }
 
 /** Options of a verifier behind this broker, and what it recorded. */

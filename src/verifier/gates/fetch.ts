@@ -2,7 +2,13 @@ import { readBounded } from '../../lib/read-bounded.ts'
 import type { AuthInfo } from '../auth-info.ts'
 import type { Allowed, GateRequest, Outcome, Refused } from '../request.ts'
 import type { Verifier } from '../verifier.ts'
-import { BROKEN_OFF, METADATA_HEADERS, PARSER_RAN_BEFORE } from './node-request.ts'
+import {
+  BROKEN_OFF,
+  METADATA_HEADERS,
+  PARSER_RAN_BEFORE,
+  type Peer,
+  seenOf,
+} from './node-request.ts'
 
 /** What a fetch-style MCP handler is given besides the request; the SDKs' handlers take it as it is. */
 export interface Admission {
@@ -11,26 +17,53 @@ export interface Admission {
   readonly parsedBody: unknown
 }
 
+export interface FetchGateOptions<Platform extends readonly unknown[]> {
+  /**
+   * Says who is at the other end. A fetch-style handler has no connection of its own, so only the
+   * author can tell, out of what the platform hands over besides the request; with Node adapters,
+   * `nodePeer` does. Never out of a header. A function that rejects fails the request.
+   */
+  readonly peer?: (request: Request, ...platform: Platform) => Peer | Promise<Peer>
+}
+
 /**
  * Wraps a fetch-style handler (Deno, Bun, workers, Node through an adapter).
  *
- * @throws {TypeError} (as a rejection) when something read the body before
+ * @throws {TypeError} when the verifier takes certificates and nobody says whose they are; as a
+ * rejection, when something read the body before
  * @example
  * const mcp = createMcpHandler(makeServer)
  * export default { fetch: fetchGate(verifier, mcp.fetch) }
  */
-export function fetchGate(
+export function fetchGate<Platform extends readonly unknown[] = readonly unknown[]>(
   verifier: Verifier,
   handler: (request: Request, admission: Admission) => Response | Promise<Response>,
-): (request: Request) => Promise<Response> {
-  return async (request) => {
+  { peer }: FetchGateOptions<Platform> = {},
+): (request: Request, ...platform: Platform) => Promise<Response> {
+  if (verifier.certificates && peer === undefined) {
+    throw new TypeError(
+      'certificates: a fetch handler sees no connection; give fetchGate the option peer, which says whose it is',
+    )
+  }
+  return async (request, ...platform) => {
     const metadata = metadataResponse(verifier, request)
     if (metadata !== undefined) return metadata
-    const outcome = await checkFetch(verifier, request)
+    const outcome = await checkFetch(verifier, request, await peer?.(request, ...platform))
     if (!outcome.allowed) return refusalResponse(outcome)
-    const response = await handler(request, admissionOf(outcome))
+    const response = await handler(believable(request, outcome), admissionOf(outcome))
     return finish(outcome, response)
   }
+}
+
+/**
+ * The request without the headers that nobody may believe. A new one, because some platforms do not
+ * let headers be removed, and some keep copies; its body has been read.
+ */
+export function believable(request: Request, { unbelieved }: Allowed): Request {
+  if (unbelieved.length === 0) return request
+  const headers = new Headers(request.headers)
+  for (const name of unbelieved) headers.delete(name)
+  return new Request(request.url, { method: request.method, headers, signal: request.signal })
 }
 
 export function admissionOf({ authInfo, message }: Allowed): Admission {
@@ -57,7 +90,7 @@ function pathOf(request: Request): string {
 export async function checkFetch(
   verifier: Verifier,
   request: Request,
-  address?: string | undefined,
+  peer: Peer = {},
 ): Promise<Outcome> {
   const url = new URL(request.url)
   const body =
@@ -73,7 +106,7 @@ export async function checkFetch(
       return name === 'host' ? [url.host] : []
     },
     body,
-    address,
+    ...seenOf(verifier, peer),
   }
   return await verifier.check(seen)
 }

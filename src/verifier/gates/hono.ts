@@ -1,19 +1,28 @@
+import type { IncomingMessage } from 'node:http'
 import type { Verifier } from '../verifier.ts'
-import { checkFetch, finish, metadataResponse, refusalResponse } from './fetch.ts'
-import { PARSER_RAN_BEFORE } from './node-request.ts'
+import { believable, checkFetch, finish, metadataResponse, refusalResponse } from './fetch.ts'
+import { nodePeer, PARSER_RAN_BEFORE, type Peer, removeHeaders } from './node-request.ts'
 
 /** What of Hono's context the gate uses. */
 export interface HonoContext {
-  readonly req: { readonly raw: Request }
+  readonly req: { raw: Request }
   readonly env: unknown
   res: Response
   get(name: string): unknown
   set(name: string, value: unknown): void
 }
 
+export interface HonoGateOptions {
+  /** Says who is at the other end, where that is not Node's own connection. Never out of a header. */
+  readonly peer?: (c: HonoContext) => Peer | Promise<Peer>
+}
+
 /**
  * Hono middleware. Handlers find the caller in `c.get('auth')` and the checked message in
  * `c.get('parsedBody')`.
+ *
+ * With the Node adapter it finds the connection by itself; elsewhere `peer` has to name it, or
+ * tokens that are bound to certificates are refused.
  *
  * @throws {TypeError} (as a rejection) when a body parser ran before it
  * @example
@@ -24,14 +33,18 @@ export interface HonoContext {
  */
 export function honoGate(
   verifier: Verifier,
+  { peer = peerOf }: HonoGateOptions = {},
 ): (c: HonoContext, next: () => Promise<void>) => Promise<Response | undefined> {
   return async (c, next) => {
     const metadata = metadataResponse(verifier, c.req.raw)
     if (metadata !== undefined) return metadata
     // `createMcpHonoApp` parses a clone of the request and leaves the result here.
     if (c.get('parsedBody') !== undefined) throw new TypeError(PARSER_RAN_BEFORE)
-    const outcome = await checkFetch(verifier, c.req.raw, addressOf(c.env))
+    const outcome = await checkFetch(verifier, c.req.raw, await peer(c))
     if (!outcome.allowed) return refusalResponse(outcome)
+    c.req.raw = believable(c.req.raw, outcome)
+    const incoming = incomingOf(c)
+    if (incoming !== undefined) removeHeaders(incoming, outcome.unbelieved)
     c.set('auth', outcome.authInfo)
     c.set('parsedBody', outcome.message?.raw)
     await next()
@@ -41,8 +54,12 @@ export function honoGate(
   }
 }
 
-/** With the Node adapter, the connection is in the environment. */
-function addressOf(env: unknown): string | undefined {
-  const { incoming } = (env ?? {}) as { incoming?: { socket?: { remoteAddress?: string } } }
-  return incoming?.socket?.remoteAddress
+function peerOf(c: HonoContext): Peer {
+  const incoming = incomingOf(c)
+  return incoming === undefined ? {} : nodePeer(incoming)
+}
+
+/** With the Node adapter, Node's own request is in the environment. */
+function incomingOf({ env }: HonoContext): IncomingMessage | undefined {
+  return ((env ?? {}) as { incoming?: IncomingMessage }).incoming
 }

@@ -4,6 +4,7 @@
  * The types are structural, so that no framework is imported, and Node's classes fit them.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { AuthInfo } from '../auth-info.ts'
 import type { Allowed, GateRequest, Outcome, Refused } from '../request.ts'
@@ -60,14 +61,46 @@ function requestOf(
       return typeof values === 'string' ? [values] : values
     },
     body,
-    address: req.socket?.remoteAddress,
-    peerCertificate: verifier.certificates ? certificateOf(req.socket as TLSSocket) : undefined,
+    ...seenOf(verifier, nodePeer(req)),
   }
 }
 
-/** Of this connection's own handshake; what a proxy wrote into a header is not looked at. */
-function certificateOf(socket: TLSSocket): Uint8Array | undefined {
-  return socket.encrypted ? socket.getPeerCertificate().raw : undefined
+/** Who is at the other end of a connection, as the runtime has seen it; no header says any of it. */
+export interface Peer {
+  readonly address?: string | undefined
+  /** DER of the certificate whose key the peer proved to hold in the handshake of this connection. */
+  readonly certificate?: Uint8Array | undefined
+}
+
+/** The peer of a Node connection, for adapters that hide it from a fetch-style gate. */
+export function nodePeer(request: { readonly socket: Socket }): Peer {
+  const socket = request.socket as TLSSocket | undefined
+  return {
+    address: socket?.remoteAddress,
+    get certificate() {
+      return socket?.encrypted ? socket.getPeerX509Certificate()?.raw : undefined
+    },
+  }
+}
+
+/** What of a peer a verifier wants to know. */
+export function seenOf(
+  verifier: Pick<Verifier, 'certificates'>,
+  peer: Peer,
+): Pick<GateRequest, 'address' | 'peerCertificate'> {
+  const { certificates } = verifier
+  return { address: peer.address, peerCertificate: certificates ? peer.certificate : undefined }
+}
+
+/** In every form in which Node hands headers out. */
+export function removeHeaders(req: IncomingMessage, names: readonly string[]): void {
+  for (const name of names) {
+    delete req.headers[name]
+    delete req.headersDistinct?.[name]
+    for (let at = req.rawHeaders.length - 2; at >= 0; at -= 2) {
+      if (req.rawHeaders[at]?.toLowerCase() === name) req.rawHeaders.splice(at, 2)
+    }
+  }
 }
 
 /**
@@ -113,6 +146,7 @@ export const PARSER_RAN_BEFORE =
 /** The handler gets the very object that was checked, and the caller it belongs to. */
 function admit(outcome: Allowed, req: NodeRequest, res: ServerResponse): void {
   req.auth = outcome.authInfo
+  removeHeaders(req, outcome.unbelieved)
   if (outcome.message !== undefined) req.body = outcome.message.raw
   for (const [name, value] of outcome.headers) res.setHeader(name, value)
   if (outcome.message?.method === 'initialize') watchSessionId(outcome, res)
