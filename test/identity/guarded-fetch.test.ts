@@ -70,6 +70,18 @@ test('an answer comes with its status, headers and text', async () => {
   assert.equal((await get('/nothing')).status, 404)
 })
 
+test('connections are kept for those who ask for it only', async () => {
+  const connections = async (keepAlive: boolean) => {
+    const fetch = guardedFetch({ ...OPTIONS, keepAlive })
+    const before = site.seen.connections
+    for (let i = 0; i < 5; i++) await fetch(`${site.origin}/json`)
+    await fetch.close()
+    return site.seen.connections - before
+  }
+  assert.equal(await connections(false), 5)
+  assert.ok((await connections(true)) < 5)
+})
+
 test('a body can be posted', async () => {
   const { text } = await get('/echo', {}, { method: 'POST', body: '{"b":2}' })
   assert.equal(text, '{"b":2}')

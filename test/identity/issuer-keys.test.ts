@@ -157,6 +157,7 @@ test('known keys outlive an outage for a bounded time; then it is the trust that
 
 const BROKEN: readonly (readonly [string, (response: ServerResponse) => void])[] = [
   ['an error', end(500, '')],
+  ['an error with keys in it', end(404, jwks(first))],
   ['no content', end(204, '')],
   [
     'a redirect',

@@ -200,6 +200,10 @@ test('a token that is refused anyway is not asked about', async () => {
 
 const end = (status: number, body: string) => (response: ServerResponse) =>
   void response.writeHead(status).end(body)
+const GOOD_REVIEW = JSON.stringify({
+  kind: 'TokenReview',
+  status: { authenticated: true, user: { username: SUBJECT }, audiences: [ISSUER] },
+})
 const ANSWERS: readonly (readonly [string, string, Partial<typeof cluster>])[] = [
   ['a pod that is gone', 'identity_invalid active', { pods: new Set() }],
   ['another user', 'identity_invalid active', { username: 'system:serviceaccount:prod:other' }],
@@ -219,6 +223,7 @@ const ANSWERS: readonly (readonly [string, string, Partial<typeof cluster>])[] =
     },
   ],
   ['a refusal to answer', 'trust_unavailable', { answer: end(403, '{"kind":"Status"}') }],
+  ['an error with a good review in it', 'trust_unavailable', { answer: end(403, GOOD_REVIEW) }],
   ['a failure', 'trust_unavailable', { answer: end(500, '') }],
   [
     'a redirect',
@@ -261,9 +266,15 @@ test("the broker's own token is read at each question", async () => {
   const prover = await reviewing()
   const text = podToken()
   const ask = () => refusalOf(() => prover.proveToken(presented(text), NOW), text)
-  for (const wrong of ['old', '', 'two words']) {
+  for (const [wrong, asked] of [
+    ['old', 1],
+    ['', 1],
+    ['two words', 1],
+  ] as const) {
     await writeFile(tokenFile, wrong)
     assert.equal(await ask(), 'trust_unavailable')
+    // What is no token is sent to nobody.
+    assert.equal(cluster.reviews, asked)
   }
   await writeFile(tokenFile, BROKER_TOKEN)
   assert.equal(await ask(), 'proven')

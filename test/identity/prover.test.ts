@@ -211,6 +211,11 @@ const REFUSED: readonly (readonly [string, string, string])[] = [
   ['an attribute that is null', 'claims', ciToken({ claims: { team: null } })],
   ['a list of lists as an attribute', 'claims', ciToken({ claims: { team: [['a']] } })],
   ['a delegation token', 'typ', ciToken({ header: { typ: 'writ-delegation+jwt' } })],
+  [
+    'the type of a delegation token and an unknown issuer',
+    'typ',
+    ciToken({ header: { typ: 'writ-delegation+jwt' }, claims: { iss: 'https://x.test' } }),
+  ],
   ['our own issuer', 'typ', ciToken({ claims: { iss: ISSUER } })],
 ]
 for (const [name, check, text] of REFUSED) {
@@ -483,6 +488,7 @@ test('options no token could satisfy safely are an error at once', async () => {
     { attributes: { x: '/a~2' } },
     { attributes: { 'x y': '/a' } },
     { keys: { jwksUrl: 'http://x.test/keys' } },
+    { keys: { jwksUrl: 'http://127.0.0.1/keys' } },
     { keys: { jwksUrl: 'https://u:p@x.test/keys' } },
   ]
   for (const change of bad) {

@@ -205,7 +205,11 @@ const REFUSED: readonly (readonly [string, string, string])[] = [
   ['a nonce that is no text', 'claims', idToken({ claims: { nonce: 1 } })],
   ['another audience', 'audience', idToken({ claims: { aud: 'x' } })],
   ['an empty list of audiences', 'audience', idToken({ claims: { aud: [] } })],
-  ['an audience that is no text', 'audience', idToken({ claims: { aud: [ISSUER, 1] } })],
+  [
+    'an audience that is no text',
+    'audience',
+    idToken({ claims: { aud: [ISSUER, 1], azp: CONSOLE } }),
+  ],
   ['several audiences and no azp', 'audience', idToken({ claims: { aud: [ISSUER, 'x'] } })],
   [
     'several audiences and a foreign azp',
