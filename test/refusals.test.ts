@@ -17,11 +17,14 @@ import { createDevelopmentDomain } from '../src/identity/development.ts'
 import { memoryLedger } from '../src/ledger/memory.ts'
 import { sqliteLedger } from '../src/ledger/sqlite.ts'
 import type { Json, JsonObject } from '../src/lib/json.ts'
+import { mintDelegation } from '../src/mint/mint.ts'
 import { openPolicies } from '../src/policy/engine.ts'
 import { type ReasonCode, Refusal } from '../src/refusal.ts'
 import { memoryFeed } from '../src/revocation/memory-feed.ts'
 import type { RevocationPublisher } from '../src/revocation/publisher.ts'
 import { Revocations } from '../src/revocation/revocations.ts'
+import type { DelegationClaims } from '../src/token/delegation.ts'
+import { localKeySet } from '../src/token/key-set.ts'
 import { generateSenderKey, makeProof } from '../src/token/proof.ts'
 import { remoteKeySet } from '../src/token/remote-key-set.ts'
 import type { VerifierOptions } from '../src/verifier/options.ts'
@@ -128,6 +131,28 @@ async function exchangeWith(change: Partial<Broker>, more: Partial<ExchangeReque
   await assert.rejects(exchange(request, { ...real.running.broker, ...change }), Refusal)
 }
 
+/** What an agent before was allowed to hand on: one tool. */
+function ceilingOn(name: string): DelegationClaims {
+  const before = 'spiffe://corp.test/agents/before'
+  return {
+    iss: real.issuer,
+    aud: real.issuer,
+    sub: before,
+    client_id: before,
+    act: { sub: before },
+    may_act: { sub: BOT },
+    cnf: { jkt: ownKey.jkt },
+    authorization_details: [
+      { type: 'mcp_ceiling', locations: [SERVER], actions: ['tools/call'], identifiers: [name] },
+    ],
+    via: ['sid-before'],
+    sid: 'sid-before',
+    jti: 'jti-before',
+    iat: Math.floor(seconds()),
+    exp: Math.floor(seconds()) + 60,
+  }
+}
+
 /** Like a disk that was full: what is written fails once, and works again later. */
 function failingOnce<T extends AuditSink>(sink: T): AuditSink {
   let failed = false
@@ -167,6 +192,23 @@ const BROKER: { readonly [Code in ReasonCode]?: () => Promise<void> } = {
     const subject_token = await real.svid()
     await post({ form: { subject_token } })
     await post({ form: { subject_token }, proof: proof(generateSenderKey()) })
+  },
+  identity_missing: () => exchangeWith({}, { subject: undefined }),
+  async identity_conflict() {
+    const actor = { token: await real.svid('/agents/another'), tokenType: JWT_TYPE }
+    await exchangeWith({}, { actor })
+  },
+  async delegation_refused() {
+    const actor = { token: await real.svid(), tokenType: JWT_TYPE }
+    await exchangeWith({}, { subject: undefined, actor })
+  },
+  async ceiling_exceeded() {
+    const key = real.running.broker.signingKey(seconds())
+    const keys = localKeySet({ keys: [key.publicJwk] }, ['ES256'])
+    const delegation = { keys: () => keys, lifetimeSeconds: 300, maxDepth: 5 }
+    const subject = { token: mintDelegation(ceilingOn('drop'), key), tokenType: JWT_TYPE }
+    const actor = { token: await real.svid(), tokenType: JWT_TYPE }
+    await exchangeWith({ delegation }, { subject, actor })
   },
   async revoked() {
     const target = { kind: 'agent', value: `${BOT}/gone` } as const
