@@ -1,18 +1,20 @@
 import { type Logger, pino } from 'pino'
 import { type Catalogue, loadCatalogue } from '../catalogue/catalogue.ts'
 import type { Config } from '../config/config.ts'
-import { type Bundles, openBundles } from '../identity/bundles.ts'
 import { openKeys, type SigningKeys } from '../mint/keys.ts'
 import { openPolicies, type Policies } from '../policy/engine.ts'
 import { Refusal } from '../refusal.ts'
 import { Nonces, readNonceSecret } from '../token/nonce.ts'
 import { configured } from './settings.ts'
+import { openTrust, type Trust } from './trust.ts'
+import { createWorkloadApis, type WorkloadApis } from './workload-apis.ts'
 
 /** What can be read without touching the store or the network. */
 export interface Parts {
   readonly keys: SigningKeys
   readonly nonces: Nonces | undefined
-  readonly bundles: Bundles
+  readonly trust: Trust
+  readonly workloadApis: WorkloadApis
   readonly catalogue: Catalogue
   readonly policies: Policies
 }
@@ -34,12 +36,8 @@ export async function openParts(
     secretFile === undefined
       ? undefined
       : new Nonces(await configured(() => readNonceSecret(secretFile)))
-  const bundles = await configured(() =>
-    openBundles(filesOf(config), {
-      onProblem: ({ trustDomain, detail }) => log.warn(`trust domain ${trustDomain}: ${detail}`),
-    }),
-  )
-  stack.defer(() => bundles.close())
+  const workloadApis = createWorkloadApis(log, stack)
+  const trust = await openTrust(config, workloadApis, { log, stack })
   const catalogue = await configured(() => loadCatalogue(config.servers))
   const policies = await configured(() =>
     openPolicies({
@@ -50,14 +48,7 @@ export async function openParts(
     }),
   )
   stack.defer(() => policies.close())
-  return { keys, nonces, bundles, catalogue, policies }
-}
-
-function filesOf(config: Config): { trustDomain: string; file: string }[] {
-  return config.trust.bundles.map((bundle) => {
-    if (bundle.kind === 'file') return { trustDomain: bundle.trustDomain, file: bundle.file }
-    throw new Error(`bundle of ${bundle.trustDomain}: only files are read so far`)
-  })
+  return { keys, nonces, trust, workloadApis, catalogue, policies }
 }
 
 /** Opens everything the configuration names except the store and the listeners, and closes it again. */
@@ -85,7 +76,7 @@ export async function reloadParts(
   current: { catalogue: Catalogue },
   log: Logger,
 ): Promise<void> {
-  await parts.bundles.reload()
+  await parts.trust.bundles.reload()
   await parts.keys.reload().catch((error) => log.error(`signing keys: ${messageOf(error)}`))
   try {
     const catalogue = await loadCatalogue(config.servers)

@@ -9,12 +9,10 @@ import { openAuditLog } from '../audit/file.ts'
 import type { Catalogue } from '../catalogue/catalogue.ts'
 import type { Config } from '../config/config.ts'
 import type { Broker } from '../exchange/broker.ts'
-import { createJwtSvidProver } from '../identity/jwt-svid.ts'
 import { createSenderKeys } from '../identity/sender-keys.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { JsonObject } from '../lib/json.ts'
 import type { SigningKeys } from '../mint/keys.ts'
-import { refuse } from '../refusal.ts'
 import type { FeedTransport } from '../revocation/feed.ts'
 import { RevocationPublisher, type RevocationRequest } from '../revocation/publisher.ts'
 import { Revocations } from '../revocation/revocations.ts'
@@ -28,10 +26,13 @@ import { messageOf, openParts, type Parts, reloadParts } from './broker-parts.ts
 import { controlPath, openControl } from './control.ts'
 import { configured } from './settings.ts'
 import { openLedger } from './store.ts'
+import { openTlsCredentials } from './tls-credentials.ts'
 
 export interface RunningBroker {
   readonly publicUrl: string
   readonly adminUrl: string
+  /** Undefined without an mTLS listener. */
+  readonly mtlsUrl: string | undefined
   readonly broker: Broker
   readonly ledger: Ledger
   readonly revocations: Revocations
@@ -85,6 +86,9 @@ export async function startBroker(
       await audit.record(revocationRecord(revocation, 'cli'))
       return revocation
     }
+    const { mtls } = config
+    const credentials =
+      mtls && (await configured(() => openTlsCredentials(mtls, parts.workloadApis, { log, stack })))
     const server = await createServer({
       broker,
       listen: config.listen,
@@ -92,11 +96,16 @@ export async function startBroker(
       publisher,
       revocations,
       feed: transport,
-      clients: config.clients,
+      clients: config.clients.map(({ workload, ...client }) =>
+        workload === undefined ? client : { ...client, workload },
+      ),
+      proxies: config.proxies,
+      ...(mtls === undefined || credentials === undefined
+        ? {}
+        : { mtls: { address: config.listen.mtls!, url: mtls.url, credentials } }),
       ...(ledger.kind === 'redis' ? { isSpent: spentIn(ledger, config.issuer) } : {}),
       checks: {
-        trust: () =>
-          parts.bundles.trustDomains().some((name) => parts.bundles.usableKeys(name) > 0),
+        trust: () => trusts(config, parts),
       },
       log,
       limits: { drainMs: config.shutdown.drainSeconds * 1000 },
@@ -113,6 +122,7 @@ export async function startBroker(
     return {
       publicUrl: server.publicUrl,
       adminUrl: server.adminUrl,
+      mtlsUrl: server.mtlsUrl,
       broker,
       ledger,
       revocations,
@@ -185,7 +195,7 @@ function brokerOf(
     issuer: config.issuer,
     tokenEndpoint: `${config.issuer}/token`,
     nonces: parts.nonces,
-    prover: proverOf(config, parts),
+    prover: parts.trust.prover,
     senderKeys: createSenderKeys({
       ledger: live.ledger,
       onSecondKey: config.identity.onSecondKey,
@@ -202,18 +212,17 @@ function brokerOf(
       actionSeconds: config.tokens.lifetimeSeconds,
       sessionSeconds: config.tokens.sessionLifetimeSeconds,
     },
+    delegation: { ...config.delegation, keys: (at) => parts.keys.verification(at) },
+    issuerUrls: parts.trust.issuerUrls,
     recordArguments: config.audit.arguments,
     ...(onStep === undefined ? {} : { onStep }),
   }
 }
 
-function proverOf(config: Config, { bundles }: Parts): Broker['prover'] {
-  const jwtSvid = createJwtSvidProver({ bundles, audience: config.issuer })
-  return {
-    proveToken: ({ token }, at) => ({ kind: 'workload', workload: jwtSvid.prove(token, at) }),
-    proveCertificate: () => refuse({ code: 'identity_missing' }),
-    proveClient: () => refuse({ code: 'identity_missing' }),
-  }
+/** Whether anybody could be proved at all: by an issuer, or by a trust domain that has keys. */
+function trusts({ trust }: Config, { trust: { bundles } }: Parts): boolean {
+  if (trust.issuers.length > 0) return true
+  return bundles.trustDomains().some((name) => bundles.usableKeys(name) > 0)
 }
 
 /** In a store that the verifiers share; what is in another one, nobody here can know. */
