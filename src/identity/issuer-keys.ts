@@ -63,10 +63,14 @@ const WELL_KNOWN = '/.well-known/openid-configuration'
  */
 export async function openIssuerKeys(options: IssuerKeysOptions): Promise<IssuerKeys> {
   const { alias, keys, algorithms } = options
-  const report = (detail: string) => options.onProblem?.({ issuer: alias, detail })
+  const report = reporter(alias, options.onProblem)
   if ('jwksFile' in keys) {
-    const source = await openJwksFile({ ...options, file: keys.jwksFile, onProblem: report })
-    return { find: whenKnown(source, alias), close: async () => source.close() }
+    const source = await openJwksFile({
+      ...options,
+      file: keys.jwksFile,
+      onProblem: report.problem,
+    })
+    return { find: whenKnown(source, alias, report), close: async () => source.close() }
   }
   const url = httpsUrl('jwksUrl' in keys ? keys.jwksUrl : discoveryUrl(options.issuer))
   const guarded = guardedFetch({ ...options, maxBytes: MAX_SET_BYTES })
@@ -74,15 +78,25 @@ export async function openIssuerKeys(options: IssuerKeysOptions): Promise<Issuer
   const source = remoteKeySet({
     url,
     algorithms,
-    fetch: async (target, init) => new Response(await read(guarded, String(target), init?.signal)),
+    async fetch(target, init) {
+      try {
+        const text = await read(guarded, String(target), init?.signal)
+        report.well()
+        return new Response(text)
+      } catch (error) {
+        // Of a refresh in the background nobody else hears.
+        report.problem(messageOf(error))
+        throw error
+      }
+    },
     ...(options.minRefreshMs === undefined ? {} : { minRefreshMs: options.minRefreshMs }),
     ...(options.maxKeyAgeMs === undefined ? {} : { maxAgeMs: options.maxKeyAgeMs }),
     ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
     ...(options.clockMs === undefined ? {} : { clockMs: options.clockMs }),
   })
-  source.ready().catch((error: Refusal) => report(detailOf(error)))
+  source.ready().catch((error: unknown) => report.problem(detailOf(error)))
   return {
-    find: whenKnown(source, alias),
+    find: whenKnown(source, alias, report),
     async close() {
       source.close()
       await guarded.close()
@@ -91,9 +105,10 @@ export async function openIssuerKeys(options: IssuerKeysOptions): Promise<Issuer
 }
 
 /** What is known about an issuer's trust, not about the broker's keys, is missing. */
-function whenKnown(source: KeySource, alias: string): IssuerKeys['find'] {
+function whenKnown(source: KeySource, alias: string, report: Reporter): IssuerKeys['find'] {
   const rename = (error: unknown): never => {
     if (!(error instanceof Refusal) || error.reason.code !== 'keys_unavailable') throw error
+    report.problem(detailOf(error))
     refuse({ code: 'trust_unavailable', detail: `keys of ${alias}: ${detailOf(error)}` }, error)
   }
   return (kid, algorithm) => {
@@ -146,7 +161,30 @@ function httpsUrl(text: string): string {
   return text
 }
 
+interface Reporter {
+  problem(detail: string): void
+  well(): void
+}
+
+/** The same trouble again and again is one line in the operator's log. */
+function reporter(alias: string, onProblem: IssuerKeysOptions['onProblem']): Reporter {
+  let last: string | undefined
+  return {
+    problem(detail) {
+      if (detail !== last) onProblem?.({ issuer: alias, detail })
+      last = detail
+    },
+    well() {
+      last = undefined
+    },
+  }
+}
+
 function detailOf(error: unknown): string {
   const { reason } = error as { reason?: { detail?: unknown } }
-  return typeof reason?.detail === 'string' ? reason.detail : 'the keys could not be fetched'
+  return typeof reason?.detail === 'string' ? reason.detail : messageOf(error)
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : 'the keys could not be fetched'
 }

@@ -137,14 +137,18 @@ test('keys are looked at again in the background, though every token is known', 
   assert.equal(answer, 'identity_invalid key')
 })
 
+const LAST_FETCH = 'ci: the last fetch of the keys failed'
+
 test('known keys outlive an outage for a bounded time; then it is the trust that is missing', async () => {
-  const { ask } = await scene()
+  const { ask, problems } = await scene()
   const known = tokenOf(first)
   assert.equal(await ask(known), 'proven')
+  assert.deepEqual(problems, [])
   web.answer = end(503, '')
   clockMs += 10_000
   assert.equal(await ask(tokenOf(second)), 'trust_unavailable')
   assert.equal(await ask(tokenOf(second)), 'trust_unavailable')
+  assert.deepEqual(problems, [`ci: 127.0.0.1:${site.port} answered 503`, LAST_FETCH])
   clockMs += 500_000
   assert.equal(await ask(known), 'proven')
   assert.equal(await ask(token(first, { iss: TENANT, sub: 'other' })), 'proven')
@@ -250,5 +254,5 @@ test('a key file is followed: replaced, emptied, broken for a bounded time, mend
   await turns(one, 'proven')
   await write('{"keys":[]}')
   await turns(one, 'identity_invalid key')
-  assert.equal(problems.length, 2, 'the broken file and the empty one, each said once')
+  assert.equal(problems.length, 3, 'broken, too old, and empty: each said once')
 })
