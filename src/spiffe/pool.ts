@@ -2,7 +2,7 @@ import { createSecureContext, type SecureContext, type TLSSocket } from 'node:tl
 import { SpiffeError } from './error.ts'
 import type { LiveConnections } from './live.ts'
 import { pemOf } from './source.ts'
-import { peerChain, provePeer } from './tls-peer.ts'
+import { provePeer } from './tls-peer.ts'
 import { Agent, buildConnector } from './undici.ts'
 import type { X509Context, X509Svid } from './x509-context.ts'
 
@@ -83,14 +83,10 @@ export class Pool {
     const { peer: spiffeId, own, context, live } = this.#options
     const now = Date.now() / 1000
     if (own !== undefined && now >= own.expiresAt) throw expired(own)
-    const ends = [own?.expiresAt ?? Number.POSITIVE_INFINITY]
-    let peer: { spiffeId: string; chain: readonly Uint8Array[] } | undefined
-    if (spiffeId !== undefined) {
-      ends.push(provePeer(socket, { spiffeId, context: context(), now }).expiresAt)
-      peer = { spiffeId, chain: peerChain(socket) }
-    }
-    const expiresAt = Math.min(...ends)
-    if (expiresAt === Number.POSITIVE_INFINITY) return
+    const peer =
+      spiffeId === undefined ? undefined : provePeer(socket, { spiffeId, context: context(), now })
+    const never = Number.POSITIVE_INFINITY
+    const expiresAt = Math.min(own?.expiresAt ?? never, peer?.expiresAt ?? never)
     live.add({ socket, peer, own, expiresAt })
     this.#retireAt = Math.min(this.#retireAt, now + (expiresAt - now) / 2)
   }

@@ -8,8 +8,15 @@ import type { X509Context } from './x509-context.ts'
 /** More than a path can have; what is beyond is nothing a peer needs to send. */
 const MAX_CHAIN = 16
 
-/** DER, the leaf first: what a peer has sent to prove itself. */
-export function peerChain(socket: TLSSocket): readonly Uint8Array[] {
+/** A peer, and the DER that it has proved itself with, the leaf first. */
+export interface ProvenPeer {
+  readonly spiffeId: string
+  readonly expiresAt: number
+  readonly chain: readonly Uint8Array[]
+}
+
+// Asked once per connection: Node gives the chain to the first who asks, and nothing to the next.
+function peerChain(socket: TLSSocket): readonly Uint8Array[] {
   const chain: Uint8Array[] = []
   let at: X509Certificate | undefined = socket.getPeerX509Certificate()
   for (; at !== undefined && chain.length < MAX_CHAIN; at = at.issuerCertificate) {
@@ -28,12 +35,13 @@ export function peerChain(socket: TLSSocket): readonly Uint8Array[] {
 export function provePeer(
   socket: TLSSocket,
   peer: { readonly spiffeId: string; readonly context: X509Context; readonly now: number },
-): Workload {
+): ProvenPeer {
   // A resumed session repeats no proof: its certificate was shown to somebody, some time ago.
   if (socket.isSessionReused()) throw unproven(peer.spiffeId, 'its TLS session was resumed')
   const chain = peerChain(socket)
   if (chain.length === 0) throw unproven(peer.spiffeId, 'it showed no certificate')
-  return proveChain(chain, peer)
+  const { id, expiresAt } = proveChain(chain, peer)
+  return { spiffeId: id, expiresAt, chain }
 }
 
 /** @throws {SpiffeError} `peer_unproven` */
