@@ -81,7 +81,7 @@ export function createX509SvidProver({ bundles }: X509SvidProverOptions): X509Sv
     const [leaf, ...intermediates] = chain.map(parseCertificate)
     if (leaf === undefined) throw new CertificateError('form', 'no certificate')
     const id = workloadIdOf(leaf)
-    checkLeaf(leaf)
+    checkKeyUsage(leaf)
     const { trustDomain } = id
     if (!bundles.knows(trustDomain)) {
       refuse({ code: 'identity_unknown_issuer', issuer: trustDomain })
@@ -89,6 +89,7 @@ export function createX509SvidProver({ bundles }: X509SvidProverOptions): X509Sv
     // Before the authorities are read: if they change in between, the chain is checked again.
     const bundleVersion = bundles.version(trustDomain)
     const anchors = bundles.x509Authorities(trustDomain)
+    // X509-SVID §4.4: whoever says what it is for says both sides of a handshake.
     const purposes = [PURPOSE.serverAuth, PURPOSE.clientAuth]
     const path = validatePath({ leaf, intermediates, anchors, now, purposes })
     for (const authority of path.slice(1)) checkSigner(authority, trustDomain)
@@ -119,18 +120,13 @@ function workloadIdOf({ uriSans }: Certificate): SpiffeId {
   return id
 }
 
-/** X509-SVID §4 and §5.2: a leaf signs handshakes, and no certificates and no revocation lists. */
-function checkLeaf({ basicConstraints, keyUsage, extKeyUsage }: Certificate): void {
-  if (basicConstraints?.ca === true) throw new CertificateError('authority', 'the leaf is a CA')
+/** X509-SVID §4.3: a leaf signs handshakes, and no certificates and no revocation lists. */
+function checkKeyUsage({ keyUsage }: Certificate): void {
   if (keyUsage?.critical !== true || !keyUsage.bits.has(KEY_USAGE.digitalSignature)) {
     throw new CertificateError('key_usage', 'no critical key usage with digitalSignature')
   }
   if (keyUsage.bits.has(KEY_USAGE.keyCertSign) || keyUsage.bits.has(KEY_USAGE.cRLSign)) {
     throw new CertificateError('key_usage', 'a leaf that may sign certificates or revocation lists')
-  }
-  if (extKeyUsage === undefined) return
-  if (!extKeyUsage.includes(PURPOSE.serverAuth) || !extKeyUsage.includes(PURPOSE.clientAuth)) {
-    throw new CertificateError('ext_key_usage', 'not for both sides of a handshake')
   }
 }
 

@@ -56,9 +56,14 @@ function extKeyUsageIsCritical({ der }: Certificate): boolean {
   return Buffer.from(der).includes(Buffer.from('0603551d250101ff', 'hex'))
 }
 
+/** Addresses are written as RFC 5952 says, which is how a URL writes them. */
 function commonNameIsSan({ der }: Certificate): boolean {
   const { subject, subjectAltName = '' } = new X509Certificate(der)
-  const names = subjectAltName.split(', ').map((name) => name.replace(/^(?:DNS|IP Address):/, ''))
+  const names = subjectAltName.split(', ').map((name) => {
+    const [, address] = /^IP Address:(.*)$/.exec(name) ?? []
+    if (address === undefined) return name.replace(/^DNS:/, '')
+    return isIP(address) === 6 ? new URL(`http://[${address}]`).hostname.slice(1, -1) : address
+  })
   return subject
     .split('\n')
     .every((part) => !part.startsWith('CN=') || names.includes(part.slice(3)))

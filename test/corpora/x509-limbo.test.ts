@@ -110,6 +110,20 @@ const ACCEPTED: readonly (readonly [string, Case])[] = [
   ['a depth that is enough', caseOf({ ...under, max_chain_depth: 1 }, serverLeaf({}, middle))],
   ['no policies understood, and none asked for', caseOf({ features: ['no-cert-policies'] })],
   [
+    'a common name that is its address',
+    caseOf(
+      { id: 'webpki::cn::made-here', expected_peer_name: { kind: 'IP', value: '2001:db8::1' } },
+      serverLeaf({
+        subject: '2001:db8::1',
+        extensions: {
+          subjectAltName: altName([
+            der(0x87, Buffer.from('20010db8000000000000000000000001', 'hex')),
+          ]),
+        },
+      }),
+    ),
+  ],
+  [
     'a common name of its own outside the rules about it',
     caseOf(web, serverLeaf({ subject: 'other' })),
   ],

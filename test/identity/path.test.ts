@@ -14,6 +14,7 @@ import {
   NOW,
   root,
   SERVER_AUTH,
+  subjectKeyId,
 } from './x509-maker.ts'
 
 const parsed = (made: Made) => parseCertificate(made.der)
@@ -81,29 +82,61 @@ test('an authority that is no root ends a path as well', () => {
   assert.throws(() => validatePath({ ...request, anchors: [parsed(ROOT)] }), failsWith('chain'))
 })
 
-test('a hundred intermediates of one name and key, or one name and many keys, cost little', () => {
-  const one = ecKeys()
-  const shapes: Record<string, () => { subject: string; keys: ReturnType<typeof ecKeys> }> = {
-    'one name, one key': () => ({ subject: 'same', keys: one }),
-    'one name, many keys': () => ({ subject: 'same', keys: ecKeys() }),
+test('a hundred intermediates of one name and one key cost a hundred checks', () => {
+  const keys = ecKeys()
+  const untrusted = root({ subject: 'same', keys })
+  const issued = Array.from({ length: 100 }, () =>
+    intermediate(untrusted, { subject: 'same', keys }),
+  )
+  const { count, counting } = counted([leaf(untrusted), ...issued].map(parsed))
+  const [bot, ...intermediates] = counting
+  assert.ok(bot !== undefined)
+  const request = { leaf: bot, intermediates, anchors: [parsed(ROOT)], now: NOW }
+  assert.throws(() => validatePath(request), failsWith('chain'))
+  assert.equal(count.checks, 100)
+})
+
+test('authorities of one name that have all signed each other are given up', () => {
+  const subject = 'same'
+  const authorities = Array.from({ length: 8 }, () => root({ subject }))
+  const [first = ROOT] = authorities
+  // One key identifier for all of them: it does not tell which has signed which.
+  const extensions = {
+    subjectKeyId: subjectKeyId(first.keys),
+    authorityKeyId: authorityKeyId(first.keys),
   }
-  for (const [shape, plan] of Object.entries(shapes)) {
-    const untrusted = root({ subject: 'same', keys: one })
-    // No key identifiers to choose by: every one may have issued every other.
-    const issued = Array.from({ length: 100 }, () => {
-      const issuer = { ...untrusted, keys: one }
-      return intermediate(issuer, {
-        ...plan(),
-        extensions: { authorityKeyId: authorityKeyId(one) },
-      })
-    })
-    const { count, counting } = counted([leaf(untrusted), ...issued].map(parsed))
-    const [bot, ...intermediates] = counting
-    assert.ok(bot !== undefined)
-    const request = { leaf: bot, intermediates, anchors: [parsed(ROOT)], now: NOW }
-    assert.throws(() => validatePath(request), CertificateError)
-    assert.ok(count.checks <= 100, `${shape}: ${count.checks} signatures checked`)
+  const issued = authorities.flatMap((issuer) =>
+    authorities.map(({ keys }) => intermediate(issuer, { subject, keys, extensions })),
+  )
+  const { count, counting } = counted([leaf(first), ...issued].map(parsed))
+  const [bot, ...intermediates] = counting
+  assert.ok(bot !== undefined)
+  const request = { leaf: bot, intermediates, anchors: [parsed(ROOT)], now: NOW }
+  assert.throws(() => validatePath(request), failsWith('bounds'))
+  assert.ok(count.checks <= 100, `${count.checks} signatures checked`)
+})
+
+test('twins on every level, which make thousands of ways, are given up', () => {
+  let issuer = root({ subject: 'lost' })
+  const issued: Made[] = []
+  for (let level = 0; level < 7; level += 1) {
+    const plan = { subject: `level ${level}`, keys: ecKeys() }
+    const twins = [0, 1, 2, 3].map(() => intermediate(issuer, plan))
+    issued.push(...twins)
+    issuer = twins[0] ?? issuer
   }
+  const { count, counting } = counted([leaf(issuer), ...issued].map(parsed))
+  const [bot, ...intermediates] = counting
+  assert.ok(bot !== undefined)
+  const request = { leaf: bot, intermediates, anchors: [parsed(ROOT)], now: NOW }
+  assert.throws(() => validatePath(request), failsWith('bounds'))
+  assert.ok(count.checks <= 100, `${count.checks} signatures checked`)
+})
+
+test('a CA is no leaf', () => {
+  const ca = parsed(intermediate(ROOT))
+  const request = { leaf: ca, intermediates: [], anchors: [parsed(ROOT)], now: NOW }
+  assert.throws(() => validatePath(request), failsWith('authority'))
 })
 
 test('a hundred authorities that sign for each other in a row are not followed to the end', () => {

@@ -17,7 +17,16 @@ import {
   text,
   uri,
 } from './x509-maker.ts'
-import { authorityHaving, type ChainCase, CORP, having, OTHER, only, via } from './x509-scene.ts'
+import {
+  authorityHaving,
+  type ChainCase,
+  CORP,
+  having,
+  OTHER,
+  only,
+  under,
+  via,
+} from './x509-scene.ts'
 
 const middle = intermediate(CORP, { subject: 'middle' })
 const narrow = intermediate(CORP, { extensions: { basicConstraints: basicConstraints(true, 0) } })
@@ -142,5 +151,17 @@ export const BAD_PATHS: readonly ChainCase[] = [
     chain: authorityHaving({
       constraints: extension('2.5.29.30', sequence(der(0xa0, sequence(text(0x86, 'corp.test'))))),
     }),
+  },
+  {
+    title: 'under an authority that another has signed, without an authority key identifier',
+    check: 'chain',
+    ...under(intermediate(CORP, { subject: 'cross', extensions: { authorityKeyId: undefined } })),
+  },
+  {
+    title: 'under a root whose key identifiers differ',
+    check: 'chain',
+    ...under(
+      root({ subject: 'odd root', extensions: { authorityKeyId: authorityKeyId(CORP.keys) } }),
+    ),
   },
 ]
