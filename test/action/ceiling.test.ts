@@ -1,5 +1,6 @@
 // A ceiling allows what it names and nothing beside it, however many hands it has gone through.
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import type { Action } from '../../src/action/action.ts'
@@ -84,6 +85,13 @@ test('a ceiling is read as it is, and a request for one may name its task', () =
     assert.throws(() => parseRequestedCeiling([{ ...ELEMENT, task }]), Refusal)
   }
   assert.throws(() => parseCeiling([{ ...ELEMENT, task: 'invoice-1' }]), CeilingError)
+})
+
+test('the ceiling that docs/delegation.md asks for is one', () => {
+  const page = readFileSync(new URL('../../docs/delegation.md', import.meta.url), 'utf8')
+  const [, text = ''] = /authorization_details=(\[\{"type":"mcp_ceiling"[^]*?\}\])/.exec(page) ?? []
+  const { ceiling, task } = parseRequestedCeiling(JSON.parse(text))
+  assert.deepEqual([ceiling.length, task], [1, 'invoice-4711'])
 })
 
 test('no JSON makes the parser do anything but read it or refuse it', () => {
