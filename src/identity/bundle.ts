@@ -103,7 +103,7 @@ function readEntries(document: JsonObject, { plainJwt }: { plainJwt: boolean }):
       const byAlgorithm = importForSvids(jwk)
       if (typeof byAlgorithm === 'string') leaveOut(byAlgorithm)
       else jwtKeys.push({ kid: jwk.kid, byAlgorithm })
-    } else if (use === 'x509-svid' && !plainJwt && isAuthorityKeyType(jwk.kty)) {
+    } else if (use === 'x509-svid' && isAuthorityKeyType(jwk.kty)) {
       const authority = importAuthority(jwk)
       if (typeof authority === 'string') leaveOut(authority)
       else authorities.set(authority.thumbprint, authority)

@@ -67,6 +67,7 @@ const LEFT_OUT: readonly (readonly [string, Record<string, unknown>, RegExp])[] 
   ['another y', { y: other.publicJwk.y }, /not its certificate/],
   ['no x', { x: undefined }, /not its certificate/],
   ['another curve', { crv: 'P-384' }, /not its certificate/],
+  ['a key type that shares its members', { kty: 'OKP' }, /not its certificate/],
   ['another key type', { kty: 'RSA', n: 'AQAB', e: 'AQAB' }, /not its certificate/],
   ['a private member', { d: 'AAAA' }, /private member/],
 ]
