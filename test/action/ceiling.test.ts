@@ -89,7 +89,8 @@ test('a ceiling is read as it is, and a request for one may name its task', () =
 
 test('the ceiling that docs/delegation.md asks for is one', () => {
   const page = readFileSync(new URL('../../docs/delegation.md', import.meta.url), 'utf8')
-  const [, text = ''] = /authorization_details=(\[\{"type":"mcp_ceiling"[^]*?\}\])/.exec(page) ?? []
+  const [, text = ''] =
+    /authorization_details=(\[\{"type":"mcp_ceiling"[\s\S]*?\}\])/.exec(page) ?? []
   const { ceiling, task } = parseRequestedCeiling(JSON.parse(text))
   assert.deepEqual([ceiling.length, task], [1, 'invoice-4711'])
 })
