@@ -80,7 +80,11 @@ export function keyUsage(bits: readonly number[], critical = true): Buffer {
 }
 
 export function basicConstraints(ca: boolean, pathLength?: number, critical = true): Buffer {
-  const length = pathLength === undefined ? [] : [integer(pathLength)]
+  const octets =
+    (pathLength ?? 0) < 0x80
+      ? [pathLength ?? 0]
+      : [(pathLength ?? 0) >> 8, (pathLength ?? 0) & 0xff]
+  const length = pathLength === undefined ? [] : [integer(...octets)]
   return extension('2.5.29.19', sequence(...(ca ? [TRUE] : []), ...length), critical)
 }
 
@@ -120,6 +124,10 @@ export interface Plan {
   /** AlgorithmIdentifier and signature, instead of the usual ones of the issuer's key. */
   readonly signer?: { readonly algorithm: Buffer; readonly sign: (tbs: Buffer) => Buffer }
   readonly signingKeys?: KeyPair
+  /** What comes between the key and the extensions. */
+  readonly beforeExtensions?: Buffer
+  /** SubjectPublicKeyInfo, instead of that of `keys`. */
+  readonly keyInfo?: Buffer
 }
 
 function time(seconds: number): Buffer {
@@ -141,7 +149,8 @@ export function make(plan: Plan, issuer: Made | undefined): Made {
     plan.issuerName ?? issuer?.name ?? subject,
     plan.validity ?? sequence(time(plan.notBefore ?? NOW - DAY), time(plan.notAfter ?? NOW + DAY)),
     subject,
-    keys.publicKey.export({ format: 'der', type: 'spki' }),
+    plan.keyInfo ?? keys.publicKey.export({ format: 'der', type: 'spki' }),
+    plan.beforeExtensions ?? Buffer.alloc(0),
     ...(extensions.length === 0 ? [] : [der(0xa3, sequence(...extensions))]),
   )
   const hashName =
