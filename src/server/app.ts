@@ -4,6 +4,7 @@ import type { Logger } from 'pino'
 import { Refusal } from '../refusal.ts'
 import { answerError, note } from './answer.ts'
 import { clientAuthenticator } from './client-auth.ts'
+import { type Certificates, ofConnections, ofProxies } from './client-certificate.ts'
 import { SERVER_ERROR, wireError } from './errors.ts'
 import type { FeedStreams } from './feed.ts'
 import type { Guard } from './guard.ts'
@@ -11,6 +12,7 @@ import type { Readiness } from './health.ts'
 import { introspection, revocation } from './introspect.ts'
 import { serverMetadata } from './metadata.ts'
 import type { Metrics } from './metrics.ts'
+import { type Mtls, tokenUrlOf } from './mtls.ts'
 import type { BrokerParts, Limits } from './parts.ts'
 import { createProvider, HOSTED_GRANTS } from './provider.ts'
 import { type Answer, type Routes, router } from './routes.ts'
@@ -37,15 +39,17 @@ export function publicApp(app: AppParts, guard: Guard): Koa {
     clock,
     authenticate: clientAuthenticator({ clients, issuer: broker.issuer, ledger: broker.ledger }),
   }
-  const metadata = serverMetadata(broker.issuer)
+  const certificates = ofProxies(parts.proxies ?? [])
   const routes: Routes = {
     '/token': {
       POST: tokenEndpoint({
         broker,
+        url: broker.tokenEndpoint,
         clock,
         metrics: app.metrics,
         bodyBytes: app.limits.bodyBytes,
         hosted: HOSTED_GRANTS,
+        certificates,
       }),
     },
     '/jwks': {
@@ -55,12 +59,7 @@ export function publicApp(app: AppParts, guard: Guard): Koa {
         ctx.body = JSON.stringify(keys.jwks(clock()))
       },
     },
-    '/.well-known/oauth-authorization-server': {
-      GET(ctx) {
-        ctx.set('Cache-Control', 'public, max-age=300')
-        ctx.body = metadata
-      },
-    },
+    ...metadataRoutes(parts),
     '/authorize': { GET: refuseAuthorization, POST: refuseAuthorization },
     '/introspect': { POST: introspection(desk) },
     '/revoke': { POST: revocation(desk) },
@@ -75,15 +74,42 @@ export function publicApp(app: AppParts, guard: Guard): Koa {
     else failed(app, error)
   })
   const koa = provider as unknown as Koa
-  koa.use(outermost(app, guard))
+  koa.use(outermost(app, guard, certificates))
   koa.use(router(routes))
+  koa.on('error', (error) => app.log.debug({ err: error }, 'a response was cut short'))
+  return koa
+}
+
+/** What callers with a certificate need: the exchange's doors, and nothing that oidc-provider answers. */
+export function mtlsApp(app: AppParts, guard: Guard, mtls: Mtls): Koa {
+  const { broker } = app.parts
+  const certificates = ofConnections()
+  const koa = new Koa()
+  koa.use(outermost(app, guard, certificates))
+  koa.use(
+    router({
+      '/token': {
+        POST: tokenEndpoint({
+          broker,
+          url: tokenUrlOf(mtls),
+          clock: app.clock,
+          metrics: app.metrics,
+          bodyBytes: app.limits.bodyBytes,
+          hosted: new Set(),
+          certificates,
+        }),
+      },
+      ...metadataRoutes(app.parts),
+      '/healthz': healthRoutes(app)['/healthz']!,
+    }),
+  )
   koa.on('error', (error) => app.log.debug({ err: error }, 'a response was cut short'))
   return koa
 }
 
 export function adminApp(app: AppParts, guard: Guard): Koa {
   const koa = new Koa()
-  koa.use(outermost(app, guard))
+  koa.use(outermost(app, guard, ofConnections()))
   koa.use(
     router({
       '/metrics': {
@@ -101,11 +127,16 @@ export function adminApp(app: AppParts, guard: Guard): Koa {
 }
 
 /** Whether this request is ours, and what happens to anything that nobody expected. */
-function outermost(app: AppParts, guard: Guard): (ctx: Context, next: Next) => Promise<void> {
+function outermost(
+  app: AppParts,
+  guard: Guard,
+  certificates: Certificates,
+): (ctx: Context, next: Next) => Promise<void> {
   const { broker } = app.parts
   return async (ctx, next) => {
     ctx.set('X-Content-Type-Options', 'nosniff')
     if (app.draining()) ctx.set('Connection', 'close')
+    certificates.receive(ctx.req)
     try {
       guard(ctx.req)
       await next()
@@ -126,6 +157,18 @@ function outermost(app: AppParts, guard: Guard): (ctx: Context, next: Next) => P
 function failed(app: AppParts, error: unknown): void {
   app.metrics.failed()
   app.log.error({ err: error }, 'a request failed')
+}
+
+function metadataRoutes(parts: BrokerParts): Routes {
+  const metadata = serverMetadata(parts)
+  return {
+    '/.well-known/oauth-authorization-server': {
+      GET(ctx) {
+        ctx.set('Cache-Control', 'public, max-age=300')
+        ctx.body = metadata
+      },
+    },
+  }
 }
 
 function healthRoutes(app: AppParts): Routes {

@@ -3,15 +3,17 @@
  *
  * Which check failed goes to the audit record and not to the wire, so a prober learns nothing from
  * the difference. The codes are fixed by RFC 6749 §5.2, RFC 8693 §2.2.2 (a bad subject token is
- * `invalid_request`), RFC 7523 §3.1 (a bad assertion is `invalid_grant`), RFC 8707 §2, RFC 9396 §5
- * and RFC 9449 §5 and §8. `docs/refusals.md` is this table in words; a test keeps the two in step.
+ * `invalid_request`), RFC 7523 §3.1 (a bad assertion is `invalid_grant`), RFC 6749 §5.2 (client
+ * authentication that failed is `invalid_client`), RFC 8707 §2, RFC 9396 §5 and RFC 9449 §5 and §8. `docs/refusals.md` is this table in words; a test keeps the two in step.
  */
 import type { Reason } from '../refusal.ts'
 
 /** What was asked for, which decides the vocabulary. */
 export interface Asked {
-  readonly grant: 'token-exchange' | 'jwt-bearer'
+  readonly grant: 'token-exchange' | 'jwt-bearer' | 'client_credentials'
   readonly token: 'action' | 'session'
+  /** Whether what was refused is the client's assertion or certificate, and not a token. */
+  readonly client?: boolean
 }
 
 export interface WireError {
@@ -27,6 +29,12 @@ export const SERVER_ERROR: WireError = {
   description: 'the request could not be answered',
 }
 
+const INVALID_CLIENT: WireError = {
+  status: 401,
+  error: 'invalid_client',
+  description: 'client authentication failed',
+}
+
 export function wireError(reason: Reason, asked: Asked): WireError {
   switch (reason.code) {
     case 'request_malformed':
@@ -36,14 +44,19 @@ export function wireError(reason: Reason, asked: Asked): WireError {
     case 'grant_unsupported':
       return no(400, 'unsupported_grant_type', 'this grant type is not supported')
     case 'client_rejected':
-      return no(401, 'invalid_client', 'client authentication failed')
+    case 'certificate_untrusted':
+      return INVALID_CLIENT
     case 'origin_refused':
       return reason.header === 'host'
         ? no(421, 'invalid_request', 'this host is not served here')
         : no(403, 'invalid_request', 'requests from this origin are refused')
 
     case 'binding_missing':
-      return no(400, 'invalid_dpop_proof', 'a DPoP proof is required')
+      return no(
+        400,
+        'invalid_dpop_proof',
+        'a proof of the key that will hold the token is required',
+      )
     case 'proof_invalid':
     case 'proof_replayed':
     // What a store says of a proof that it cannot tell from a replay.
@@ -58,12 +71,9 @@ export function wireError(reason: Reason, asked: Asked): WireError {
     case 'identity_key_changed':
     case 'identity_missing':
     case 'identity_conflict':
-    case 'certificate_untrusted':
     case 'delegation_refused':
     case 'revoked':
-      return asked.grant === 'jwt-bearer'
-        ? no(400, 'invalid_grant', 'the assertion was not accepted')
-        : no(400, 'invalid_request', 'the subject_token was not accepted')
+      return notAccepted(asked)
 
     case 'ceiling_exceeded':
       return no(400, 'invalid_authorization_details', 'this action is not permitted')
@@ -108,6 +118,14 @@ export function wireError(reason: Reason, asked: Asked): WireError {
     case 'token_spent':
       return SERVER_ERROR
   }
+}
+
+/** Who asks, or on whose behalf, was not believed. One sentence for each door, whatever the reason. */
+function notAccepted({ grant, client }: Asked): WireError {
+  if (client || grant === 'client_credentials') return INVALID_CLIENT
+  return grant === 'jwt-bearer'
+    ? no(400, 'invalid_grant', 'the assertion was not accepted')
+    : no(400, 'invalid_request', 'the tokens were not accepted')
 }
 
 function no(status: number, error: string, description: string): WireError {

@@ -17,7 +17,11 @@ export type Guard = (request: IncomingMessage) => void
  * @param listener the address that is bound, with the real port
  * @returns a check that throws a `Refusal` `origin_refused`
  */
-export function createGuard(ours: readonly string[], listener: Address): Guard {
+export function createGuard(
+  ours: readonly string[],
+  listener: Address,
+  scheme: 'http' | 'https' = 'http',
+): Guard {
   const hosts = new Set<string>()
   const origins = new Set<string>()
   for (const text of ours) {
@@ -28,7 +32,7 @@ export function createGuard(ours: readonly string[], listener: Address): Guard {
   }
   for (const host of ownNames(listener.host)) {
     hosts.add(`${host}:${listener.port}`)
-    origins.add(`http://${host}:${listener.port}`)
+    origins.add(`${scheme}://${host}:${listener.port}`)
   }
   return ({ headers, rawHeaders, socket }) => {
     const { host, origin } = headers

@@ -27,7 +27,7 @@ export function introspection(desk: TokenDesk): (ctx: Context) => Promise<void> 
   return withClient(desk, 'introspection', async (ctx, client, form, now) => {
     const token = readIssued(theToken(form), { issuer: broker.issuer, keys, now })
     const active =
-      token !== undefined &&
+      token?.kind === 'access' &&
       maySee(client, token) &&
       !isStopped(token, now) &&
       !(await isSpent?.(token.claims))
@@ -53,13 +53,13 @@ export function introspection(desk: TokenDesk): (ctx: Context) => Promise<void> 
   }
 }
 
-/** Stops one token before its time; 200 also when there is nothing to stop (RFC 7009 §2.2). */
+/** Stops one token, and what hangs on it, before its time; 200 also when there is nothing to stop (RFC 7009 §2.2). */
 export function revocation(desk: TokenDesk): (ctx: Context) => Promise<void> {
   const { broker, keys, publisher } = desk.parts
   return withClient(desk, 'revocation', async (ctx, client, form, now) => {
     const token = readIssued(theToken(form), { issuer: broker.issuer, keys, now })
     if (token !== undefined) {
-      if (token.clientId !== client.clientId && !client.scopes.includes('writ:admin')) {
+      if (!mayStop(client, token)) {
         // RFC 7009 §2.1: a token of another client is refused, and the client is told.
         await note(broker.audit, ctx, {
           door: 'revocation',
@@ -122,6 +122,13 @@ function maySee(client: Client, token: IssuedToken): boolean {
   return client.scopes.includes('writ:introspect') && client.resources.includes(token.audience)
 }
 
+/** RFC 7009 §2.1: whoever it was issued to, as a client or as the workload that the client is. */
+function mayStop(client: Client, { clientId }: IssuedToken): boolean {
+  if (client.scopes.includes('writ:admin')) return true
+  return clientId === client.clientId || clientId === client.workload
+}
+
+/** What the token itself says, `act` and `via` included: whoever follows the feed needs both. */
 function describe({ claims }: IssuedToken): JsonObject {
   const { cnf } = claims
   const bound = typeof cnf === 'object' && cnf !== null && 'jkt' in cnf

@@ -1,12 +1,21 @@
-/** Reads tokens this broker signed, whoever they are for. */
+/** Reads tokens this broker signed, whoever they are for: access tokens and delegation tokens. */
 import { isJsonObject, type JsonObject } from '../lib/json.ts'
 import type { SigningKeys } from '../mint/keys.ts'
 import type { Subject } from '../revocation/target.ts'
 import { MAX_TOKEN_BYTES } from '../token/access-token.ts'
+import { isLinks } from '../token/claim-check.ts'
+import { DELEGATION_TYP } from '../token/delegation.ts'
 import { JwsError, parseJws, verifyJws } from '../token/jws.ts'
+
+const KINDS: ReadonlyMap<string, IssuedToken['kind']> = new Map([
+  ['at+jwt', 'access'],
+  [DELEGATION_TYP, 'delegation'],
+])
 
 /** The claims every token of ours has, and the rest as it stands. */
 export interface IssuedToken {
+  /** A delegation token gives access to nothing; it only leads to tokens that do. */
+  readonly kind: 'access' | 'delegation'
   readonly claims: JsonObject
   readonly jti: string
   readonly sub: string
@@ -35,14 +44,17 @@ export function readIssued(
   }
   const { header, payload } = jws
   // The feed is signed with the same keys; `typ` keeps the two apart.
-  if (header.typ !== 'at+jwt' || typeof header.kid !== 'string') return undefined
+  const kind = KINDS.get(String(header.typ))
+  if (kind === undefined || typeof header.kid !== 'string') return undefined
   const key = keys.verification(now).find(header.kid, String(header.alg))
   if (key === undefined || !verifyJws(jws, key)) return undefined
-  const { iss, aud, sub, client_id, jti, sid, exp } = payload
+  const { iss, aud, sub, client_id, jti, sid, exp, via } = payload
   if (iss !== issuer || typeof exp !== 'number' || !(now < exp)) return undefined
   for (const claim of [aud, sub, client_id, jti, sid])
     if (typeof claim !== 'string') return undefined
+  if (via !== undefined && !isLinks(via)) return undefined
   return {
+    kind,
     claims: payload,
     jti: jti as string,
     sub: sub as string,
@@ -54,6 +66,7 @@ export function readIssued(
       session: sid as string,
       agents: [client_id as string, ...actors(payload)],
       principal: sub as string,
+      links: via as readonly string[] | undefined,
     },
   }
 }

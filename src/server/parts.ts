@@ -4,6 +4,7 @@ import type { JsonObject } from '../lib/json.ts'
 import type { SigningKeys } from '../mint/keys.ts'
 import type { FeedTransport } from '../revocation/feed.ts'
 import type { RevocationPublisher } from '../revocation/publisher.ts'
+import type { Mtls } from './mtls.ts'
 
 export interface Address {
   readonly host: string
@@ -22,6 +23,8 @@ export interface Client {
   readonly scopes: readonly ClientScope[]
   /** The resources whose tokens it may introspect. */
   readonly resources: readonly string[]
+  /** The workload it is; what was issued to that workload is its own to revoke. */
+  readonly workload?: string
 }
 
 /** How much a caller may send, hold and wait for. */
@@ -57,6 +60,20 @@ export const DEFAULT_LIMITS: Limits = {
   drainMs: 10_000,
 }
 
+/** The same for every listener, in the words of `node:http`. */
+export function serverLimits(limits: Limits) {
+  return {
+    requestTimeout: limits.requestMs,
+    headersTimeout: Math.min(limits.headersMs, limits.requestMs),
+    keepAliveTimeout: limits.keepAliveMs,
+    // How often those limits are looked at; the default is half a minute.
+    connectionsCheckingInterval: Math.min(1_000, limits.requestMs),
+    maxHeaderSize: limits.headerBytes,
+    requireHostHeader: true,
+    insecureHTTPParser: false,
+  }
+}
+
 /** A readiness check: throws, or answers with words, when something is not as it should be. */
 export type Check = () => unknown
 
@@ -64,6 +81,10 @@ export type Check = () => unknown
 export interface BrokerParts {
   readonly broker: Broker
   readonly listen: { readonly public: Address; readonly admin: Address }
+  /** A second way to `/token`, for callers with certificates. */
+  readonly mtls?: Mtls
+  /** Addresses and CIDRs whose `Client-Cert` fields are believed, on the public listener (RFC 9440). */
+  readonly proxies?: readonly string[]
   readonly keys: Pick<SigningKeys, 'current' | 'jwks' | 'verification'>
   readonly publisher: Pick<RevocationPublisher, 'revoke'>
   readonly revocations: { readonly fresh: boolean }

@@ -16,9 +16,9 @@ import { refuse } from '../refusal.ts'
 import { sessionId } from '../token/session-id.ts'
 import { note } from './answer.ts'
 import { assertionFault, CLOCK_SKEW_SECONDS, madeFrom, spendAssertion } from './client-auth.ts'
+import type { Proven } from './hosted-door.ts'
 import { CLIENT_ALGORITHMS } from './metadata.ts'
 import { CLIENT_SCOPES, type Client } from './parts.ts'
-import type { Proven } from './token.ts'
 
 /** The grants this provider answers. */
 export const HOSTED_GRANTS: ReadonlySet<string> = new Set(['client_credentials'])

@@ -1,18 +1,25 @@
-/** The broker over HTTP: two listeners, their limits, and how they stop. */
+/** The broker over HTTP: its listeners, their limits, and how they stop. */
 import { createServer as createHttpServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { adminApp, publicApp } from './app.ts'
+import { adminApp, mtlsApp, publicApp } from './app.ts'
 import { createFeedStreams } from './feed.ts'
 import { createGuard } from './guard.ts'
 import { readinessOf } from './health.ts'
 import { createLog } from './log.ts'
 import { createMetrics } from './metrics.ts'
-import { type Address, type BrokerParts, DEFAULT_LIMITS, type Limits } from './parts.ts'
+import { createTlsServer } from './mtls.ts'
+import {
+  type Address,
+  type BrokerParts,
+  DEFAULT_LIMITS,
+  type Limits,
+  serverLimits,
+} from './parts.ts'
 
 export type { BrokerParts, Client, Limits } from './parts.ts'
 
 export interface BrokerServer {
-  /** Opens both listeners. @throws {Error} when an address cannot be bound */
+  /** Opens the listeners. @throws {Error} when an address cannot be bound */
   listen(): Promise<void>
   /**
    * Accepts nothing new, ends the feed streams, lets requests in flight finish for at most
@@ -22,6 +29,8 @@ export interface BrokerServer {
   /** The bound addresses, for programs on this machine; valid after `listen`. */
   readonly publicUrl: string
   readonly adminUrl: string
+  /** Undefined without an mTLS listener. */
+  readonly mtlsUrl: string | undefined
 }
 
 /** @throws {Error} when a client's keys or the issuer cannot be used */
@@ -50,19 +59,29 @@ export async function createServer(parts: BrokerParts): Promise<BrokerServer> {
   }
   const publicServer = newServer(limits)
   const adminServer = newServer(limits)
-  let urls: { readonly public: string; readonly admin: string } | undefined
+  const { mtls } = parts
+  const mtlsServer = mtls && createTlsServer(mtls, limits, log)
+  let urls:
+    | { readonly public: string; readonly admin: string; readonly mtls: string | undefined }
+    | undefined
 
   async function listen(): Promise<void> {
     const publicPort = await bind(publicServer, parts.listen.public)
     servers.push(publicServer)
     const adminPort = await bind(adminServer, parts.listen.admin)
     servers.push(adminServer)
+    const mtlsHere = mtls && { ...mtls.address, port: await bind(mtlsServer!, mtls.address) }
+    if (mtlsServer !== undefined) servers.push(mtlsServer)
     const here = { ...parts.listen.public, port: publicPort }
     const admin = { ...parts.listen.admin, port: adminPort }
     // The guards need the real ports, so requests are answered from here on.
     answerWith(publicServer, publicApp(app, createGuard([parts.broker.issuer], here)).callback())
     answerWith(adminServer, adminApp(app, createGuard([], admin)).callback())
-    urls = { public: urlOf(here), admin: urlOf(admin) }
+    if (mtls !== undefined && mtlsHere !== undefined) {
+      const guard = createGuard([mtls.url], mtlsHere, 'https')
+      answerWith(mtlsServer!, mtlsApp(app, guard, mtls).callback())
+    }
+    urls = { public: urlOf(here), admin: urlOf(admin), mtls: mtlsHere && urlOf(mtlsHere, 'https') }
   }
 
   function answerWith(server: Server, answer: (...args: never[]) => unknown): void {
@@ -89,33 +108,27 @@ export async function createServer(parts: BrokerParts): Promise<BrokerServer> {
     clearTimeout(cut)
   }
 
-  const url = (which: 'public' | 'admin') => {
+  const bound = () => {
     if (urls === undefined) throw new TypeError('the server does not listen yet')
-    return urls[which]
+    return urls
   }
   return {
     listen,
     close,
     get publicUrl() {
-      return url('public')
+      return bound().public
     },
     get adminUrl() {
-      return url('admin')
+      return bound().admin
+    },
+    get mtlsUrl() {
+      return bound().mtls
     },
   }
 }
 
 function newServer(limits: Limits): Server {
-  const server = createHttpServer({
-    requestTimeout: limits.requestMs,
-    headersTimeout: Math.min(limits.headersMs, limits.requestMs),
-    keepAliveTimeout: limits.keepAliveMs,
-    // How often those limits are looked at; the default is half a minute.
-    connectionsCheckingInterval: Math.min(1_000, limits.requestMs),
-    maxHeaderSize: limits.headerBytes,
-    requireHostHeader: true,
-    insecureHTTPParser: false,
-  })
+  const server = createHttpServer(serverLimits(limits))
   server.maxHeadersCount = limits.headers
   return server
 }
@@ -133,7 +146,7 @@ function bind(server: Server, { host, port }: Address): Promise<number> {
   })
 }
 
-function urlOf({ host, port }: Address): string {
+function urlOf({ host, port }: Address, scheme = 'http'): string {
   const name = host.includes(':') ? `[${host}]` : host
-  return `http://${name === '0.0.0.0' ? '127.0.0.1' : name === '[::]' ? '[::1]' : name}:${port}`
+  return `${scheme}://${name === '0.0.0.0' ? '127.0.0.1' : name === '[::]' ? '[::1]' : name}:${port}`
 }

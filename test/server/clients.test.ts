@@ -234,7 +234,7 @@ test('a client gets the scopes it has and tokens for the broker alone', async ()
   const mcp = await postToken(fixture, clientForm(admin, {}, { resource: RESOURCE }), {
     nonce: nonce(),
   })
-  assert.deepEqual([mcp.status, mcp.body.error], [400, 'invalid_target'])
+  assert.deepEqual([mcp.status, mcp.body.error], [401, 'invalid_client'])
 })
 
 test('shared secrets are not a way in', async () => {

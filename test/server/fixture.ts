@@ -10,13 +10,14 @@ import type { AuditRecord } from '../../src/audit/record.ts'
 import { loadCatalogue } from '../../src/catalogue/catalogue.ts'
 import { pinHash } from '../../src/catalogue/pin-file.ts'
 import type { Broker } from '../../src/exchange/broker.ts'
-import { openBundles } from '../../src/identity/bundles.ts'
-import { createDevelopmentDomain } from '../../src/identity/development.ts'
+import { type Bundles, openBundles } from '../../src/identity/bundles.ts'
+import { createDevelopmentDomain, type DevelopmentDomain } from '../../src/identity/development.ts'
 import { createJwtSvidProver } from '../../src/identity/jwt-svid.ts'
+import { createProver, type ProverOptions } from '../../src/identity/prover.ts'
 import { createSenderKeys } from '../../src/identity/sender-keys.ts'
+import { createX509SvidProver } from '../../src/identity/x509-svid.ts'
 import { memoryLedger } from '../../src/ledger/memory.ts'
 import { newKeys, openKeys } from '../../src/mint/keys.ts'
-import { refuse } from '../../src/refusal.ts'
 import { RevocationPublisher } from '../../src/revocation/publisher.ts'
 import { Revocations } from '../../src/revocation/revocations.ts'
 import type { BrokerParts, Client } from '../../src/server/parts.ts'
@@ -57,6 +58,9 @@ export interface Fixture {
   readonly broker: Broker
   readonly directory: string
   readonly parts: BrokerParts
+  /** Of `corp.test`, which the broker trusts. */
+  readonly domain: DevelopmentDomain
+  readonly bundles: Bundles
   svid(overrides?: { path?: string; audience?: string }): Promise<string>
   close(): Promise<void>
 }
@@ -69,14 +73,19 @@ export async function freePort(): Promise<number> {
   return port
 }
 
-export async function startFixture(
-  options: {
-    readonly nonces?: boolean
-    readonly clients?: readonly Client[]
-    readonly broker?: Partial<Broker>
-    readonly parts?: Partial<BrokerParts>
-  } = {},
-): Promise<Fixture> {
+export interface FixtureOptions {
+  readonly nonces?: boolean
+  readonly clients?: readonly Client[]
+  readonly broker?: Partial<Broker>
+  readonly parts?: Partial<BrokerParts>
+  /** Further trust domains, each with its own development authority. */
+  readonly domains?: readonly DevelopmentDomain[]
+  readonly users?: (issuer: string) => Promise<NonNullable<ProverOptions['users']>>
+  /** Parts that can only be made once the broker's own trust domain is there. */
+  readonly withDomain?: (domain: DevelopmentDomain) => Promise<Partial<BrokerParts>>
+}
+
+export async function startFixture(options: FixtureOptions = {}): Promise<Fixture> {
   const directory = await mkdtemp(join(tmpdir(), 'writ-server-'))
   const port = await freePort()
   const issuer = `http://127.0.0.1:${port}`
@@ -84,7 +93,13 @@ export async function startFixture(
     directory: join(directory, 'domain'),
     trustDomain: 'corp.test',
   })
-  const bundles = await openBundles([{ trustDomain: 'corp.test', file: domain.bundleFile }])
+  const bundles = await openBundles(
+    [domain, ...(options.domains ?? [])].map(({ trustDomain, bundleFile }) => ({
+      trustDomain,
+      file: bundleFile,
+    })),
+    { pollMs: 20 },
+  )
   await newKeys(join(directory, 'keys'), 'ES256', seconds())
   const keys = await openKeys(join(directory, 'keys'), { now: seconds() })
   // Made a minute ago, as far as it knows: a new one refuses proofs that a clock ahead of ours might
@@ -119,7 +134,15 @@ export async function startFixture(
     issuer,
     tokenEndpoint: `${issuer}/token`,
     nonces: options.nonces ? new Nonces(Buffer.alloc(32, 7)) : undefined,
-    prover: proverOf(createJwtSvidProver({ bundles, audience: issuer })),
+    prover: createProver({
+      issuer,
+      jwtSvid: createJwtSvidProver({ bundles, audience: issuer }),
+      x509Svid: createX509SvidProver({ bundles }),
+      clients: (options.clients ?? []).flatMap(({ workload, ...client }) =>
+        workload === undefined ? [] : [{ ...client, workload }],
+      ),
+      users: (await options.users?.(issuer)) ?? [],
+    }),
     senderKeys: createSenderKeys({ ledger, onSecondKey: 'record' }),
     ledger,
     revocations,
@@ -128,6 +151,7 @@ export async function startFixture(
     audit: { record: async (record) => void records.push(record) },
     signingKey: (now) => keys.current(now),
     lifetimes: { actionSeconds: 60, sessionSeconds: 120 },
+    delegation: { keys: (now) => keys.verification(now), lifetimeSeconds: 300, maxDepth: 5 },
     recordArguments: false,
     ...options.broker,
   }
@@ -141,6 +165,7 @@ export async function startFixture(
     clients: options.clients ?? [],
     log: pino({ enabled: false }),
     ...options.parts,
+    ...(await options.withDomain?.(domain)),
   }
   const server = await createBrokerServer(parts)
   await server.listen()
@@ -151,6 +176,8 @@ export async function startFixture(
     broker,
     directory,
     parts,
+    domain,
+    bundles,
     svid: (overrides) =>
       domain.issueJwtSvid({
         path: '/agents/report-bot',
@@ -350,12 +377,4 @@ export function claimsOf(token: unknown): Record<string, unknown> {
 
 export function fingerprint(text: string): string {
   return createHash('sha256').update(text).digest('hex')
-}
-
-function proverOf(jwtSvid: ReturnType<typeof createJwtSvidProver>): Broker['prover'] {
-  return {
-    proveToken: ({ token }, now) => ({ kind: 'workload', workload: jwtSvid.prove(token, now) }),
-    proveCertificate: () => refuse({ code: 'identity_missing' }),
-    proveClient: () => refuse({ code: 'identity_missing' }),
-  }
 }

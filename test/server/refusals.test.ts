@@ -63,6 +63,7 @@ const asked = [
   { grant: 'token-exchange', token: 'action' },
   { grant: 'jwt-bearer', token: 'action' },
   { grant: 'token-exchange', token: 'session' },
+  { grant: 'client_credentials', token: 'action' },
 ] as const
 
 const page = await readFile('docs/refusals.md', 'utf8')

@@ -1,0 +1,72 @@
+/**
+ * Which certificate a request comes with: the connection's own, or one that a listed proxy passes on
+ * in `Client-Cert` and `Client-Cert-Chain` (RFC 9440).
+ *
+ * Both fields are taken off every request before anything else reads it, on each listener, so that
+ * no later code can believe them by accident (RFC 9440 §2.4).
+ */
+import type { IncomingMessage } from 'node:http'
+import type { PresentedCertificate } from '../token/certificate.ts'
+import { createTrustedPeers, parseClientCert } from '../token/client-cert.ts'
+import { headerValues, removeHeaders } from './header-values.ts'
+import { peerCertificate } from './peer-certificate.ts'
+
+const LEAF = 'client-cert'
+const CHAIN = 'client-cert-chain'
+
+export interface Certificates {
+  /** Takes both fields off the request; called once, first. */
+  receive(request: IncomingMessage): void
+  /** @throws {Refusal} when a listed proxy passes on what cannot be read */
+  of(request: IncomingMessage): PresentedCertificate | undefined
+  /** The address of a peer that sent one of the fields and is no listed proxy. */
+  strangerOf(request: IncomingMessage): string | undefined
+}
+
+interface Fields {
+  readonly leaf: readonly string[]
+  readonly chain: readonly string[]
+}
+
+/** Of the TLS connection itself; nobody in between is believed. */
+export function ofConnections(): Certificates {
+  return certificates(
+    () => false,
+    ({ socket }) => peerCertificate(socket),
+  )
+}
+
+/**
+ * As listed proxies pass them on. The proxy has seen the handshake, so it answers for possession of
+ * the key, for sessions that were resumed, and for taking the fields off what its clients send.
+ *
+ * @throws {TypeError} naming an entry that is neither an address nor a CIDR block
+ */
+export function ofProxies(list: readonly string[]): Certificates {
+  const proxies = createTrustedPeers(list)
+  return certificates(
+    ({ socket }) => proxies.trusts(socket.remoteAddress),
+    (_request, fields) =>
+      fields && { chain: parseClientCert(fields.leaf, fields.chain), resumed: false },
+  )
+}
+
+function certificates(
+  believes: (request: IncomingMessage) => boolean,
+  read: (request: IncomingMessage, fields?: Fields) => PresentedCertificate | undefined,
+): Certificates {
+  const taken = new WeakMap<IncomingMessage, Fields>()
+  return {
+    receive(request) {
+      const fields = { leaf: headerValues(request, LEAF), chain: headerValues(request, CHAIN) }
+      if (fields.leaf.length === 0 && fields.chain.length === 0) return
+      taken.set(request, fields)
+      removeHeaders(request, [LEAF, CHAIN])
+    },
+    of: (request) => read(request, believes(request) ? taken.get(request) : undefined),
+    strangerOf(request) {
+      if (!taken.has(request) || believes(request)) return undefined
+      return request.socket.remoteAddress ?? 'unknown'
+    },
+  }
+}
