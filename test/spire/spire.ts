@@ -53,8 +53,10 @@ export interface Spire {
   prepareAuthority(kind: AuthorityKind): Promise<string>
   /** Signs with the prepared one from now on; returns the name of the one before. */
   activateAuthority(kind: AuthorityKind, id: string): Promise<string>
-  /** Replaces what the old one signed, and takes it out of the bundle. */
-  retireAuthority(kind: AuthorityKind, id: string): Promise<void>
+  /** Has what the old one signed replaced, soon. */
+  taintAuthority(kind: AuthorityKind, id: string): Promise<void>
+  /** Takes an authority that is tainted out of the bundle. */
+  revokeAuthority(kind: AuthorityKind, id: string): Promise<void>
   stop(): Promise<void>
 }
 
@@ -146,8 +148,10 @@ export async function startSpire(options: SpireOptions): Promise<Spire> {
       if (old === undefined) throw new Error(`no ${kind} authority was replaced`)
       return old.authority_id
     },
-    async retireAuthority(kind, id) {
+    async taintAuthority(kind, id) {
       await authority(kind, 'taint', ['-authorityID', id])
+    },
+    async revokeAuthority(kind, id) {
       await authority(kind, 'revoke', ['-authorityID', id])
     },
     async stop() {
