@@ -5,6 +5,7 @@
  * alone, for one next agent, with one key of that agent; they are no access tokens (`typ`).
  */
 import { type Ceiling, CeilingError, parseCeiling } from '../action/ceiling.ts'
+import { encodeBase64url } from '../lib/base64url.ts'
 import { isJsonObject, type Json, type JsonObject } from '../lib/json.ts'
 import { type IdentityCheck, Refusal, refuse } from '../refusal.ts'
 import { ACCESS_TOKEN_ALGORITHMS, sameAlgorithm } from './algorithm.ts'
@@ -57,15 +58,15 @@ export interface DelegationClaims {
 /** Another process of the broker may be this far ahead. */
 const CLOCK_SKEW_SECONDS = 5
 
-/** Whether a token says that it is a delegation token. Believes nothing, and never throws. */
+/** How the header of each of them begins: the broker writes `typ` first. Whole bytes only. */
+const BEGINNING = encodeBase64url(JSON.stringify({ typ: DELEGATION_TYP }).slice(0, 27))
+
+/**
+ * Whether a token is one that only the broker can have made, or a forgery of one. Believes nothing.
+ * Another spelling of such a header is of a stranger, and whoever proves identities refuses its type.
+ */
 export function isDelegationToken(text: string): boolean {
-  try {
-    return decodeHeader(splitJws(text, MAX_DELEGATION_BYTES).header).typ === DELEGATION_TYP
-  } catch (error) {
-    // Who proves identities says what is wrong with it.
-    if (error instanceof JwsError) return false
-    throw error
-  }
+  return text.startsWith(BEGINNING)
 }
 
 /**

@@ -7,7 +7,7 @@ import { exchange } from '../../src/exchange/exchange.ts'
 import type { Json, JsonObject } from '../../src/lib/json.ts'
 import type { Reason } from '../../src/refusal.ts'
 import { DELEGATION_TOKEN_TYPE } from '../../src/token/delegation.ts'
-import { parseJws } from '../../src/token/jws.ts'
+import { parseJws, signJws } from '../../src/token/jws.ts'
 import { sessionId } from '../../src/token/session-id.ts'
 import {
   asking,
@@ -221,6 +221,15 @@ for (const [who, change, reason] of USES) {
 
 test('a delegation that was changed, expired or signed by another is none', async () => {
   const delegation = await handed('a', 'b')
+  const other = { cty: 'x', typ: 'writ-delegation+jwt' }
+  const key = rig.keys.current(seconds())
+  const respelt = signJws(other, delegationOf(delegation) as unknown as JsonObject, key)
+  const strangeToken = { token: respelt, tokenType: JWT }
+  const user = { token: rig.user(), tokenType: JWT }
+  for (const change of [{ subject: strangeToken }, { subject: user, actor: strangeToken }]) {
+    const strange = await using('b', respelt, change)
+    await refused(rig, strange, { code: 'identity_invalid', check: 'typ' })
+  }
   const [header, payload, signature] = delegation.split('.') as [string, string, string]
   const claims = { ...delegationOf(delegation), may_act: { sub: id('c') } }
   const changed = `${header}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.${signature}`
@@ -445,7 +454,6 @@ test('an agent that no policy permits to hand on cannot, though it may do the th
 test('the next agent’s own policies decide what it does: a delegation adds no power to it', async () => {
   const outsider = party('outsider')
   const claims = { ...delegationOf(await handed('a', 'b')), may_act: { sub: outsider.id } }
-  const { signJws } = await import('../../src/token/jws.ts')
   const stretched = { ...claims, cnf: { jkt: outsider.key.jkt } } as unknown as JsonObject
   const token = signJws({ typ: 'writ-delegation+jwt' }, stretched, rig.keys.current(seconds()))
   await refused(rig, await using('outsider', token), { code: 'policy_denied', policies: [] })

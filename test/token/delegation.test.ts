@@ -12,7 +12,7 @@ import {
   MAX_DELEGATION_BYTES,
   verifyDelegation,
 } from '../../src/token/delegation.ts'
-import { signJws } from '../../src/token/jws.ts'
+import { encodeHeader, signJws } from '../../src/token/jws.ts'
 import { localKeySet } from '../../src/token/key-set.ts'
 import { signingKey } from '../verifier/rig.ts'
 
@@ -63,6 +63,16 @@ test('what was minted is what is verified', () => {
   assert.deepEqual(verify(token), CLAIMS)
   const more = { ...CLAIMS, txn: 'task', cnf: { 'x5t#S256': THUMBPRINT } }
   assert.deepEqual(verify(signed(more)), more)
+})
+
+test('every delegation token of the broker is seen to be one, and nothing else is', () => {
+  for (const algorithm of ['ES256', 'RS256', 'Ed25519'] as const) {
+    const header = encodeHeader({ typ: DELEGATION_TYP }, { kid: 'k'.repeat(43), algorithm })
+    assert.ok(isDelegationToken(`${header}.e30.AA`), algorithm)
+  }
+  for (const other of [mintToken(CLAIMS as never, key), signed(CLAIMS, {}), '', 'a.b.c']) {
+    assert.ok(!isDelegationToken(other))
+  }
 })
 
 const [element] = CLAIMS.authorization_details
@@ -138,11 +148,16 @@ test('a clock that is no number refuses', () => {
 test('no text is taken for a delegation token, and none breaks anything', () => {
   const token = mintDelegation(CLAIMS, key)
   fc.assert(
-    fc.property(fc.string(), fc.nat(token.length - 1), fc.string({ minLength: 1, maxLength: 1 }), (text, at, char) => {
-      isDelegationToken(text)
-      assert.throws(() => verify(text), Refusal)
-      const changed = `${token.slice(0, at)}${char}${token.slice(at + 1)}`
-      if (changed !== token) assert.throws(() => verify(changed), Refusal)
-    }),
+    fc.property(
+      fc.string(),
+      fc.nat(token.length - 1),
+      fc.string({ minLength: 1, maxLength: 1 }),
+      (text, at, char) => {
+        isDelegationToken(text)
+        assert.throws(() => verify(text), Refusal)
+        const changed = `${token.slice(0, at)}${char}${token.slice(at + 1)}`
+        if (changed !== token) assert.throws(() => verify(changed), Refusal)
+      },
+    ),
   )
 })
