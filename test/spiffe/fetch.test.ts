@@ -5,9 +5,12 @@ import type { AddressInfo } from 'node:net'
 import { after, afterEach, before, test } from 'node:test'
 import type { PeerCertificate, TLSSocket } from 'node:tls'
 import { createSpiffeFetch, type SpiffeFetch } from '../../src/spiffe/fetch.ts'
+import type { X509Source } from '../../src/spiffe/source.ts'
 import { provePeer } from '../../src/spiffe/tls-peer.ts'
 import { openWorkloadApi, type WorkloadApi } from '../../src/spiffe/workload-api.ts'
+import { believe, type X509Svid } from '../../src/spiffe/x509-context.ts'
 import { certificateThumbprint } from '../../src/token/certificate.ts'
+import { ID, intermediate, leaf, pem, root } from '../identity/x509-maker.ts'
 import { type Domain, makeDomain, type Svid } from './domains.ts'
 import { EndpointServer } from './endpoint-server.ts'
 import { resume, serveEar, serveHttps } from './tls-servers.ts'
@@ -49,6 +52,23 @@ function fetchTo(spiffeId: string, mutual = false): SpiffeFetch {
   return fetch
 }
 
+/** An identity with more authorities than its own domain's. */
+async function believing(
+  own: X509Svid | undefined,
+  bundles: Record<string, readonly Uint8Array[]>,
+): Promise<X509Source> {
+  assert.ok(own)
+  const material = { ...own, spiffeId: own.spiffeId }
+  const context = believe([material], new Map(Object.entries(bundles)), Date.now() / 1000)
+  return {
+    x509: async () => context,
+    onX509(listener) {
+      listener(context)
+      return () => {}
+    },
+  }
+}
+
 async function https(
   options: Parameters<typeof serveHttps>[0],
   answer: (request: IncomingMessage, response: ServerResponse) => void,
@@ -79,6 +99,29 @@ test('a proven peer is talked to, whatever its host name is', async () => {
   assert.equal(response.status, 201)
   assert.equal(response.headers.get('x-answer'), 'yes')
   assert.equal(await response.text(), `POST ${SECRET} {"a":1}`)
+})
+
+test('a peer is proven by way of the intermediates it sends, in any order', async () => {
+  const times = { notBefore: Date.now() / 1000 - 60, notAfter: Date.now() / 1000 + 600 }
+  const authority = root({ ...times, subject: 'chain root' })
+  const upper = intermediate(authority, { ...times, subject: 'upper' })
+  const lower = intermediate(upper, { ...times, subject: 'lower' })
+  const served = leaf(lower, times)
+  const { svids } = await api.x509()
+  const source = await believing(svids[0], { 'corp.test': [corp.caDer, authority.der] })
+  const key = served.keys.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+  for (const [chain, proven] of [
+    [[served, lower, upper], true],
+    [[served, upper, lower, authority], true],
+    [[served, lower], false],
+  ] as const) {
+    const cert = chain.map(pem).join('')
+    const { url } = await https({ cert, key }, (_request, response) => response.end('ok'))
+    const fetch = createSpiffeFetch({ source, peer: { spiffeId: ID } })
+    closers.push(() => fetch.close())
+    if (proven) assert.equal(await (await fetch(url)).text(), 'ok')
+    else await assert.rejects(fetch(url), { code: 'peer_unproven' })
+  }
 })
 
 test('a peer that proves another identity, or none, is not sent one byte', async () => {
