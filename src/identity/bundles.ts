@@ -34,7 +34,10 @@ export interface BundlesOptions {
   readonly clock?: () => number
 }
 
-const DEFAULTS = { pollMs: 1000, maxStaleMs: 10 * 60_000, timeoutMs: 5000, minRefreshMs: 5000 }
+const POLL_MS = 1000
+const MAX_STALE_MS = 10 * 60_000
+const TIMEOUT_MS = 5000
+const MIN_REFRESH_MS = 5000
 const MAX_AGE_SECONDS = 3600
 
 /**
@@ -51,7 +54,7 @@ export async function openBundles(
   sources: readonly BundleSource[],
   options: BundlesOptions = {},
 ): Promise<Bundles> {
-  const settings = { ...DEFAULTS, ...options }
+  const settings = settingsOf(options)
   const groups = inGroups(sources)
   const followers: BundleFollower[] = []
   const held = new Map(
@@ -147,7 +150,19 @@ export class Bundles {
   }
 }
 
-type Settings = BundlesOptions & typeof DEFAULTS
+type Settings = Required<BundlesOptions>
+
+// By name: an option given as undefined is one that was not given.
+function settingsOf(options: BundlesOptions): Settings {
+  return {
+    pollMs: options.pollMs ?? POLL_MS,
+    maxStaleMs: options.maxStaleMs ?? MAX_STALE_MS,
+    timeoutMs: options.timeoutMs ?? TIMEOUT_MS,
+    minRefreshMs: options.minRefreshMs ?? MIN_REFRESH_MS,
+    onProblem: options.onProblem ?? (() => {}),
+    clock: options.clock ?? (() => performance.now()),
+  }
+}
 
 function heldOf(source: BundleSource, settings: Settings): HeldBundle {
   const maxAgeMs =
@@ -156,8 +171,8 @@ function heldOf(source: BundleSource, settings: Settings): HeldBundle {
     trustDomain: source.trustDomain,
     source: 'file' in source ? 'file' : 'stream' in source ? 'stream' : source.endpoint.profile,
     maxAgeMs,
-    clock: settings.clock ?? (() => performance.now()),
-    onProblem: settings.onProblem ?? (() => {}),
+    clock: settings.clock,
+    onProblem: settings.onProblem,
   })
 }
 

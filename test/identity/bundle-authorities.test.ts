@@ -15,6 +15,7 @@ import {
   nowSeconds,
   openFor,
 } from './trust.ts'
+import { ecKeys, root, rsaKeys } from './x509-maker.ts'
 
 const good = await createAuthority('corp.test')
 const other = await createAuthority('corp.test')
@@ -30,6 +31,20 @@ test('an authority is the first certificate of its entry, whatever follows it', 
   assert.equal(bundle.jwtKeys.length, 0)
   assert.deepEqual(thumbprintsOf(JSON.stringify({ keys: [entry] })), [good.certificateBase64])
 })
+
+for (const [name, keys] of [
+  ['P-256', ecKeys('P-256')],
+  ['P-384', ecKeys('P-384')],
+  ['P-521', ecKeys('P-521')],
+  ['RSA', rsaKeys()],
+] as const) {
+  test(`an authority with a ${name} key is read`, () => {
+    const { der } = root({ keys })
+    const jwk = keys.publicKey.export({ format: 'jwk' })
+    const entry = { use: 'x509-svid', ...jwk, x5c: [der.toString('base64')] }
+    assert.deepEqual(thumbprintsOf(JSON.stringify({ keys: [entry] })), entry.x5c)
+  })
+}
 
 test('the same authority twice is one authority', () => {
   assert.equal(parseBundle(bundleText({ x509: [good, good] })).x509Authorities.length, 1)

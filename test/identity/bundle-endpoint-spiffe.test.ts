@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { X509Certificate } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { type TestContext, test } from 'node:test'
 import {
@@ -12,7 +13,17 @@ import {
   web,
   webSource,
 } from './bundle-endpoints.ts'
-import { BOTH, bundleText, type Domain, fileWith, leafOf, NEITHER, openFor } from './trust.ts'
+import {
+  BOTH,
+  bundleText,
+  type Domain,
+  fileWith,
+  leafOf,
+  NEITHER,
+  nowSeconds,
+  openFor,
+} from './trust.ts'
+import { altName, intermediate, leaf, type Made, root, uri } from './x509-maker.ts'
 
 test('https_spiffe: an endpoint of its domain with another SPIFFE ID serves nothing', async (t) => {
   const endpoint = await startEndpoint(t, corp.x509Svid, corp.text)
@@ -21,6 +32,32 @@ test('https_spiffe: an endpoint of its domain with another SPIFFE ID serves noth
   assert.match(problems.join(), /it is spiffe:\/\/corp\.test\/agents\/bot, not spiffe:.*\/bundle/)
   // Not one byte of HTTP was sent to it.
   assert.deepEqual(endpoint.requests, [])
+})
+
+test('https_spiffe: an endpoint may send what leads from it to its authority', async (t) => {
+  const times = {
+    notBefore: Math.floor(nowSeconds()) - 60,
+    notAfter: Math.floor(nowSeconds()) + 600,
+  }
+  const authority = root(times)
+  const upper = intermediate(authority, { ...times, subject: 'upper' })
+  const lower = intermediate(upper, { ...times, subject: 'lower' })
+  const extensions = { subjectAltName: altName([uri(corp.endpoint.id)]) }
+  const own = leaf(lower, { ...times, extensions })
+  const pem = ({ der }: Made) => new X509Certificate(der).toString()
+  const keyPem = own.keys.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString()
+  const endpoint = await startEndpoint(t, {
+    certPem: [own, lower, upper].map(pem).join(''),
+    keyPem,
+  })
+  endpoint.serve(corp.text)
+  const source = await spiffeSource(t, endpoint)
+  const x5c = [authority.der.toString('base64')]
+  const jwk = authority.keys.publicKey.export({ format: 'jwk' })
+  const keys = [{ use: 'x509-svid', ...jwk, x5c }]
+  await writeFile(source.endpoint.bootstrapFile, JSON.stringify({ keys }))
+  const { believes } = await openFor(t, [source])
+  assert.deepEqual(believes(corp), BOTH)
 })
 
 const IMPOSTORS: readonly (readonly [string, Pick<Domain['endpoint'], 'certPem' | 'keyPem'>])[] = [
@@ -39,9 +76,9 @@ const IMPOSTORS: readonly (readonly [string, Pick<Domain['endpoint'], 'certPem' 
     },
   ],
 ]
-for (const [name, leaf] of IMPOSTORS) {
+for (const [name, impostor] of IMPOSTORS) {
   test(`https_spiffe: an endpoint with ${name} serves nothing`, async (t) => {
-    const endpoint = await startEndpoint(t, leaf, corp.text)
+    const endpoint = await startEndpoint(t, impostor, corp.text)
     const file = await fileWith(t, stranger.text)
     const other = { trustDomain: 'stranger.test', file }
     const { problems, believes } = await openFor(t, [await spiffeSource(t, endpoint), other])
