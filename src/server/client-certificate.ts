@@ -6,8 +6,9 @@
  * no later code can believe them by accident (RFC 9440 §2.4).
  */
 import type { IncomingMessage } from 'node:http'
+import { refuse } from '../refusal.ts'
 import type { PresentedCertificate } from '../token/certificate.ts'
-import { createTrustedPeers, parseClientCert } from '../token/client-cert.ts'
+import { ClientCertError, createTrustedPeers, parseClientCert } from '../token/client-cert.ts'
 import { headerValues, removeHeaders } from './header-values.ts'
 import { peerCertificate } from './peer-certificate.ts'
 
@@ -46,9 +47,18 @@ export function ofProxies(list: readonly string[]): Certificates {
   const proxies = createTrustedPeers(list)
   return certificates(
     ({ socket }) => proxies.trusts(socket.remoteAddress),
-    (_request, fields) =>
-      fields && { chain: parseClientCert(fields.leaf, fields.chain), resumed: false },
+    (_request, fields) => fields && { chain: readFields(fields), resumed: false },
   )
+}
+
+/** @throws {Refusal} `identity_invalid` */
+function readFields({ leaf, chain }: Fields): readonly Uint8Array[] {
+  try {
+    return parseClientCert(leaf, chain)
+  } catch (error) {
+    if (!(error instanceof ClientCertError)) throw error
+    refuse({ code: 'identity_invalid', check: 'form' }, error)
+  }
 }
 
 function certificates(
