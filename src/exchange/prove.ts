@@ -5,7 +5,7 @@
  * Synchronous whenever every part is: a remembered key and a known SVID wait for nothing. So a
  * refusal may come as a throw or as a rejection.
  */
-import type { PresentedToken, ProvenClient } from '../identity/presented.ts'
+import type { ProvenClient } from '../identity/presented.ts'
 import type { Workload } from '../identity/workload.ts'
 import { refuse } from '../refusal.ts'
 import { DELEGATION_TOKEN_TYPE, isDelegationToken, verifyDelegation } from '../token/delegation.ts'
@@ -85,7 +85,6 @@ function actorOf({ request }: Trail, { prover }: Broker): Workload | undefined |
   if (request.subject === undefined || isDelegationToken(actor.token)) {
     refuse({ code: 'delegation_refused', check: 'actor' })
   }
-  refuseDelegationType(actor)
   return after(prover.proveToken(actor, request.now), (proven) => {
     if (proven.kind !== 'workload') refuse({ code: 'delegation_refused', check: 'actor' })
     return proven.workload
@@ -95,10 +94,7 @@ function actorOf({ request }: Trail, { prover }: Broker): Workload | undefined |
 function subjectOf({ request }: Trail, broker: Broker): Subject | undefined | Promise<Subject> {
   const { subject, now } = request
   if (subject === undefined) return undefined
-  if (!isDelegationToken(subject.token)) {
-    refuseDelegationType(subject)
-    return broker.prover.proveToken(subject, now)
-  }
+  if (!isDelegationToken(subject.token)) return broker.prover.proveToken(subject, now)
   const { tokenType, token } = subject
   if (tokenType !== DELEGATION_TOKEN_TYPE && tokenType !== JWT_TOKEN_TYPE) {
     refuse({ code: 'identity_invalid', check: 'token_type' })
@@ -109,10 +105,6 @@ function subjectOf({ request }: Trail, broker: Broker): Subject | undefined | Pr
     kind: 'delegation',
     delegation: verifyDelegation(token, { issuer: broker.issuer, keys, now }),
   }
-}
-
-function refuseDelegationType({ tokenType }: PresentedToken): void {
-  if (tokenType === DELEGATION_TOKEN_TYPE) refuse({ code: 'identity_invalid', check: 'token_type' })
 }
 
 function callerOf(trail: Trail, broker: Broker, keys: Caller['keys'], evidence: Evidence): Caller {

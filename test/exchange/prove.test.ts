@@ -453,6 +453,15 @@ test('a token ends no later than the first of its proofs', async () => {
     ['the subject', async () => ({ subject: token(await rig.party('a').svid(20)) }), 20],
     ['the user', () => asUser({ exp: soon }), 20],
     ['the actor', async () => asUser({}, { actor: token(await rig.party('a').svid(20)) }), 20],
+    ['the actor’s other token', async () => ({ actor: token(await rig.party('a').svid(20)) }), 20],
+    [
+      'the client’s assertion',
+      async () => ({
+        client: { ...(await jwtClient('a')), assertion: await rig.party('a').svid(20) },
+      }),
+      20,
+    ],
+    ['the certificate', async () => ({ certificate: await rig.certificate('a', 20) }), 20],
     ['nobody', () => asUser(), 60],
   ]
   for (const [what, change, most] of cases) {

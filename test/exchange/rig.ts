@@ -77,7 +77,7 @@ export interface Rig {
   user(claims?: JsonObject, typ?: string): string
   /** A token of the CI system's issuer. */
   runner(claims?: JsonObject): string
-  certificate(name: string): Promise<PresentedCertificate>
+  certificate(name: string, lifetimeSeconds?: number): Promise<PresentedCertificate>
   /** A registered client that is the workload of this name. */
   assertion(name: string): string
   revoke(target: Target): Promise<void>
@@ -215,8 +215,8 @@ export async function startRig(): Promise<Rig> {
         exp: seconds() + 600,
         ...claims,
       }),
-    async certificate(name) {
-      const svid = await domain.issueX509Svid({ path: `/agents/${name}`, lifetimeSeconds: 600 })
+    async certificate(name, lifetimeSeconds = 600) {
+      const svid = await domain.issueX509Svid({ path: `/agents/${name}`, lifetimeSeconds })
       return { chain: [new X509Certificate(svid.certificatePem).raw], resumed: false }
     },
     assertion: (name) =>
