@@ -14,12 +14,14 @@ import type { AuditRecord, AuditSink } from '../src/audit/record.ts'
 import type { Broker, ExchangeRequest } from '../src/exchange/broker.ts'
 import { exchange } from '../src/exchange/exchange.ts'
 import { createDevelopmentDomain } from '../src/identity/development.ts'
+import { openOidcIssuer } from '../src/identity/oidc.ts'
+import { createProver } from '../src/identity/prover.ts'
 import { memoryLedger } from '../src/ledger/memory.ts'
 import { sqliteLedger } from '../src/ledger/sqlite.ts'
 import type { Json, JsonObject } from '../src/lib/json.ts'
 import { mintDelegation } from '../src/mint/mint.ts'
 import { openPolicies } from '../src/policy/engine.ts'
-import { type ReasonCode, Refusal } from '../src/refusal.ts'
+import { type ReasonCode, Refusal, refuse } from '../src/refusal.ts'
 import { memoryFeed } from '../src/revocation/memory-feed.ts'
 import type { RevocationPublisher } from '../src/revocation/publisher.ts'
 import { Revocations } from '../src/revocation/revocations.ts'
@@ -201,6 +203,27 @@ const BROKER: { readonly [Code in ReasonCode]?: () => Promise<void> } = {
   async delegation_refused() {
     const actor = { token: await real.svid(), tokenType: JWT_TYPE }
     await exchangeWith({}, { subject: undefined, actor })
+  },
+  certificate_untrusted: () => post({ headers: { 'client-cert': ':AAAA:' }, proof: undefined }),
+  async trust_unavailable() {
+    // Nobody listens there.
+    const keys = { jwksUrl: 'https://127.0.0.1:9/jwks' }
+    const gone = await openOidcIssuer({
+      alias: 'gone',
+      issuer: 'https://gone.test',
+      keys,
+      audience: real.issuer,
+      allowAddresses: ['127.0.0.1'],
+    })
+    const { issuer } = real
+    const jwtSvid = { prove: () => refuse({ code: 'identity_missing' }) }
+    const prover = createProver({ issuer, jwtSvid, issuers: [gone] })
+    const parts = [{ alg: 'ES256', typ: 'JWT' }, { iss: 'https://gone.test', sub: 'a' }, 'x']
+    const token = parts
+      .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
+      .join('.')
+    await exchangeWith({ prover }, { subject: { token, tokenType: JWT_TYPE } })
+    await gone.close()
   },
   async ceiling_exceeded() {
     const key = real.running.broker.signingKey(seconds())
