@@ -21,6 +21,7 @@ import { type AgentOptions, checkOptions } from './options.ts'
 import { presentToken } from './present.ts'
 import { refusedCall } from './refused-call.ts'
 import { serverConnection } from './server-connection.ts'
+import type { SpiffeConnections } from './spiffe-connect.ts'
 import { type HeldToken, TokenCache } from './token-cache.ts'
 
 export interface Agent {
@@ -42,8 +43,11 @@ export interface Agent {
   delegate(request: DelegationRequest): Promise<Delegation>
 }
 
-/** Rotations happen hourly; a second one within a call is no coincidence. */
-const MAX_CERTIFICATES = 3
+/** For whom one call is made, and over which connections. */
+interface Terms {
+  readonly subject: OnBehalfOf | undefined
+  readonly connections: SpiffeConnections | undefined
+}
 
 /**
  * @throws {WritError} `url_refused` when the broker's URL is neither https nor loopback
@@ -57,14 +61,13 @@ export function createAgent(options: AgentOptions): Agent {
   const broker = createBrokerClient({
     issuer: options.broker,
     identity: options.identity,
-    spiffe,
     grant: options.grant,
     binding,
     brokerSpiffeId: options.brokerSpiffeId,
     key,
     fetch: send,
   })
-  const connect = serverConnection({ spiffe, binding, fetch: send })
+  const connect = serverConnection({ binding, fetch: send })
   const nonces = new LatestNonces()
   const cache = new TokenCache()
   const ownTask = `agent-${randomBytes(9).toString('base64url')}`
@@ -72,13 +75,13 @@ export function createAgent(options: AgentOptions): Agent {
 
   async function obtain(
     { demand, resource, purpose }: Call,
-    subject: OnBehalfOf | undefined,
+    { subject, connections }: Terms,
     signal: AbortSignal | undefined,
   ): Promise<HeldToken> {
     const asked =
       demand.token === 'action' ? detailOf(demand, resource, taskFor(subject)) : undefined
     const details = asked && { authorization_details: JSON.stringify([asked]) }
-    const request = { subject, asked: { resource, ...details }, purpose, signal }
+    const request = { subject, connections, asked: { resource, ...details }, purpose, signal }
     const { body, askedAt } = await broker.ask(request)
     return readGrant(
       body,
@@ -100,41 +103,35 @@ export function createAgent(options: AgentOptions): Agent {
     return (typeof options.task === 'function' ? options.task() : options.task) ?? ownTask
   }
 
-  /** The certificate that tokens are bound to now, if it is one. */
-  const certificate = async () =>
-    binding === 'mtls' ? await ofSvid(() => spiffe?.thumbprint()) : undefined
-
-  /** A token for the call, and what to forget it by. */
-  async function tokenFor(call: Call): Promise<{ held: HeldToken; name: string | undefined }> {
-    const { shared, signal } = call
+  /** A token that is bound to a certificate is asked for and shown with that one, whatever comes next. */
+  async function termsOf(): Promise<Terms> {
     const subject = await readSubject(options.onBehalfOf)
-    for (let attempt = 1; ; attempt++) {
-      const boundTo = await certificate()
-      const name =
-        shared && JSON.stringify([...shared, { for: nameOf(subject), certificate: boundTo }])
-      const held =
-        name === undefined
-          ? await obtain(call, subject, signal)
-          : // Shared by several callers, so no single one of them may abort it.
-            await raceAbort(
-              cache.take(
-                name,
-                () => Date.now() / 1000,
-                () => obtain(call, subject, undefined),
-              ),
-              signal,
-            )
-      // A token that is bound to a certificate dies with it, also on its way here.
-      if (attempt === MAX_CERTIFICATES || (await certificate()) === boundTo) return { held, name }
-    }
+    const connections = binding === 'mtls' ? await ofSvid(() => spiffe?.pinned()) : spiffe
+    return { subject, connections }
+  }
+
+  /** What keeps tokens apart that may be used again. */
+  async function nameFor(shared: readonly string[], { subject, connections }: Terms) {
+    const certificate =
+      binding === 'mtls' ? await ofSvid(() => connections?.thumbprint()) : undefined
+    return JSON.stringify([...shared, { for: nameOf(subject), certificate }])
   }
 
   async function agentFetch(input: string | URL, init: RequestInit = {}): Promise<Response> {
     const call = readCall(input, init, options.resource ?? defaultResource)
-    const { held, name } = await tokenFor(call)
+    const terms = await termsOf()
+    const { shared, signal } = call
+    const name = shared && (await nameFor(shared, terms))
+    // Shared by several callers, so no single one of them may abort it.
+    const held = await (name === undefined
+      ? obtain(call, terms, signal)
+      : raceAbort(
+          cache.take(name, seconds, () => obtain(call, terms, undefined)),
+          signal,
+        ))
     const { url, method, purpose } = call
     const { token, scheme } = held
-    const fetch = connect(url, held.serverSpiffeId)
+    const fetch = connect(url, held.serverSpiffeId, terms.connections)
     const response = await presentToken({ url, init, method, token, scheme, key, nonces, fetch })
     if (response.status === 401 || response.status === 403) {
       // Revoked, or unknown after a loss: the next call starts with a new one.
@@ -154,14 +151,22 @@ export function createAgent(options: AgentOptions): Agent {
 
   async function delegate(request: DelegationRequest): Promise<Delegation> {
     const asked = delegationForm(request)
-    const subject = await readSubject(options.onBehalfOf)
+    const { subject, connections } = await termsOf()
     const purpose = `a delegation to ${request.to}`
-    const { body, askedAt } = await broker.ask({ subject, asked, purpose, signal: request.signal })
+    const { body, askedAt } = await broker.ask({
+      subject,
+      connections,
+      asked,
+      purpose,
+      signal: request.signal,
+    })
     return { tokenType: 'delegation', ...readDelegation(body, askedAt, wrong) }
   }
 
   return { fetch: agentFetch, thumbprint: key.jkt, delegate }
 }
+
+const seconds = () => Date.now() / 1000
 
 function defaultResource(url: URL): string {
   // MCP's canonical URI of a server has no slash after a bare host.

@@ -1,7 +1,8 @@
 import { discard } from './body.ts'
+import { withoutSvid } from './caller.ts'
 import { WritError } from './error.ts'
 import type { Fetch } from './fetch.ts'
-import { isUnproven } from './spiffe-connect.ts'
+import { whoFailed } from './spiffe-connect.ts'
 
 const REQUEST_TIMEOUT_MS = 10_000
 
@@ -9,7 +10,7 @@ const REQUEST_TIMEOUT_MS = 10_000
  * One request to the broker, which answers within 10 seconds. Redirects are refused: they would
  * carry the workload's identity to wherever they point.
  *
- * @throws {WritError} `broker_unreachable`, `broker_unproven`, `redirect_refused`; what `init.signal` was aborted with
+ * @throws {WritError} `broker_unreachable`, `broker_unproven`, `identity_unavailable`, `redirect_refused`; what `init.signal` was aborted with
  */
 export async function callBroker(fetch: Fetch, url: URL, init: RequestInit): Promise<Response> {
   const timeout = AbortSignal.timeout(REQUEST_TIMEOUT_MS)
@@ -20,7 +21,9 @@ export async function callBroker(fetch: Fetch, url: URL, init: RequestInit): Pro
     response = await fetch(url, { ...init, signal: both, redirect: 'manual' })
   } catch (cause) {
     signal?.throwIfAborted()
-    if (isUnproven(cause)) {
+    const failed = whoFailed(cause)
+    if (failed === 'own') throw withoutSvid(cause)
+    if (failed === 'other') {
       throw new WritError(
         'broker_unproven',
         `who answered at ${url.origin} did not prove to be the broker, and was sent nothing; check brokerSpiffeId, and who listens there`,

@@ -12,6 +12,7 @@ import type { Fetch } from './fetch.ts'
 import { findTokenEndpoint } from './metadata.ts'
 import { LatestNonces } from './nonces.ts'
 import { refusedToken } from './refused-token.ts'
+import type { SpiffeConnections } from './spiffe-connect.ts'
 import { credentialUrl, proofUrl } from './url.ts'
 
 const MAX_ANSWER_BYTES = 262_144
@@ -19,6 +20,8 @@ const MAX_ANSWER_BYTES = 262_144
 export interface TokenRequest {
   /** On whose behalf; undefined when the workload acts for itself. */
   readonly subject: OnBehalfOf | undefined
+  /** Makes the connection, where it has to prove something. */
+  readonly connections: SpiffeConnections | undefined
   /** What is asked for: the parameters besides those that say who asks. */
   readonly asked: Readonly<Record<string, string>>
   /** What the token is for, in words, for errors. */
@@ -37,7 +40,7 @@ export interface BrokerClient {
   ask(request: TokenRequest): Promise<BrokerAnswer>
 }
 
-export interface BrokerClientOptions extends Caller {
+export interface BrokerClientOptions extends Omit<Caller, 'spiffe'> {
   /** The broker's issuer, exactly as in its metadata. */
   readonly issuer: string
   readonly binding: 'dpop' | 'mtls'
@@ -48,7 +51,7 @@ export interface BrokerClientOptions extends Caller {
 
 /** @throws {WritError} `url_refused` */
 export function createBrokerClient(options: BrokerClientOptions): BrokerClient {
-  const { issuer, key, fetch, binding, spiffe, identity, brokerSpiffeId } = options
+  const { issuer, key, fetch, binding, identity, brokerSpiffeId } = options
   credentialUrl(issuer, 'the broker')
   const nonces = new LatestNonces()
   const mutual = binding === 'mtls' || identity === undefined
@@ -65,9 +68,10 @@ export function createBrokerClient(options: BrokerClientOptions): BrokerClient {
   }
 
   return {
-    async ask({ subject, asked, purpose, signal }) {
+    async ask({ subject, connections, asked, purpose, signal }) {
       const url = await raceAbort(tokenEndpoint(), signal)
-      const form = new URLSearchParams({ ...(await formOf(options, subject)), ...asked })
+      const caller = { ...options, spiffe: connections }
+      const form = new URLSearchParams({ ...(await formOf(caller, subject)), ...asked })
       const body = form.toString()
       signal?.throwIfAborted()
 
@@ -88,8 +92,8 @@ export function createBrokerClient(options: BrokerClientOptions): BrokerClient {
         }
         const init = { method: 'POST', headers, body, signal: signal ?? null }
         const send =
-          proven && spiffe !== undefined
-            ? spiffe.fetchTo({ spiffeId: brokerSpiffeId, mutual })
+          proven && connections !== undefined
+            ? connections.fetchTo({ spiffeId: brokerSpiffeId, mutual })
             : fetch
         const response = await callBroker(send, url, init)
         nonces.note(url, response)

@@ -1,7 +1,7 @@
 /** The parameters of a token request that say who asks, and on whose behalf. */
 import { createHash } from 'node:crypto'
 import { WritError } from './error.ts'
-import type { SpiffeConnect } from './spiffe-connect.ts'
+import type { SpiffeConnections } from './spiffe-connect.ts'
 
 const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
 const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer'
@@ -25,7 +25,7 @@ export interface OnBehalfOf {
 
 export interface Caller {
   readonly identity?: (() => string | Promise<string>) | undefined
-  readonly spiffe?: SpiffeConnect | undefined
+  readonly spiffe?: SpiffeConnections | undefined
   readonly grant?: 'token-exchange' | 'jwt-bearer' | undefined
 }
 
@@ -52,11 +52,12 @@ export async function formOf(
       subject_token_type: TOKEN_TYPES[subject.tokenType],
     }
     return own === undefined
-      ? { ...on, client_id: await idOf(spiffe) }
+      ? { ...on, client_id: await ofSvid(() => spiffe?.spiffeId()) }
       : { ...on, actor_token: own, actor_token_type: TOKEN_TYPES.jwt }
   }
   // There is no token to exchange when the certificate alone says who this is (RFC 6749 §4.4).
-  if (own === undefined) return { grant_type: 'client_credentials', client_id: await idOf(spiffe) }
+  if (own === undefined)
+    return { grant_type: 'client_credentials', client_id: await ofSvid(() => spiffe?.spiffeId()) }
   if (grant === 'jwt-bearer') return { grant_type: JWT_BEARER, assertion: own }
   return {
     grant_type: TOKEN_EXCHANGE,
@@ -116,23 +117,27 @@ async function readJwt(
   throw unavailable(`the ${callback} callback did not return a JWT; it should return ${expected}`)
 }
 
-async function idOf(spiffe: SpiffeConnect | undefined): Promise<string> {
-  return await ofSvid(() => spiffe?.spiffeId())
-}
-
 /**
- * Asks for something about the current X.509-SVID.
+ * Asks for something about this workload's X.509-SVID.
  *
  * @throws {WritError} `identity_unavailable`
  */
-export async function ofSvid(ask: () => string | Promise<string> | undefined): Promise<string> {
+export async function ofSvid<T>(ask: () => T | Promise<T>): Promise<NonNullable<T>> {
+  let answer: T
   try {
-    const text = await ask()
-    if (typeof text === 'string' && text !== '') return text
+    answer = await ask()
   } catch (cause) {
-    throw unavailable('this workload has no X.509-SVID now; see the cause', cause)
+    throw withoutSvid(cause)
   }
-  throw unavailable('this workload has no X.509-SVID now')
+  return answer ?? fail()
+}
+
+export function withoutSvid(cause: unknown): WritError {
+  return unavailable('this workload has no X.509-SVID to prove itself by now; see the cause', cause)
+}
+
+function fail(): never {
+  throw unavailable('this workload has no X.509-SVID to prove itself by now')
 }
 
 function unavailable(message: string, cause?: unknown): WritError {

@@ -1,9 +1,9 @@
+import { withoutSvid } from './caller.ts'
 import { WritError } from './error.ts'
 import type { Fetch } from './fetch.ts'
-import { isUnproven, type SpiffeConnect } from './spiffe-connect.ts'
+import { type SpiffeConnections, whoFailed } from './spiffe-connect.ts'
 
 export interface ConnectionOptions {
-  readonly spiffe: SpiffeConnect | undefined
   readonly binding: 'dpop' | 'mtls'
   /** For servers that prove nothing beyond their URL. */
   readonly fetch: Fetch
@@ -14,17 +14,18 @@ export interface ConnectionOptions {
  * only a connection that proves it will do, whatever other `fetch` there is: a relay with a good
  * certificate for the URL would otherwise get the token, and the arguments with it.
  *
- * @returns a function that throws {WritError} `server_unproven`, `url_refused`; so does what it returns
+ * @returns a function that throws {WritError} `server_unproven`, `url_refused`; what it returns throws
+ * `server_unproven`, `identity_unavailable`, and what `fetch` throws
  */
-export function serverConnection({
-  spiffe,
-  binding,
-  fetch,
-}: ConnectionOptions): (url: URL, spiffeId: string | undefined) => Fetch {
+export function serverConnection({ binding, fetch }: ConnectionOptions) {
   const mutual = binding === 'mtls'
-  return (url, spiffeId) => {
+  return (
+    url: URL,
+    spiffeId: string | undefined,
+    connections: SpiffeConnections | undefined,
+  ): Fetch => {
     if (spiffeId === undefined && !mutual) return fetch
-    if (spiffe === undefined) {
+    if (connections === undefined) {
       throw unproven(url, spiffeId, ' to this agent; give it the option spiffe (mcp-writ/spiffe)')
     }
     if (url.protocol !== 'https:') {
@@ -34,12 +35,14 @@ export function serverConnection({
         `the MCP server ${url.origin} cannot be shown a certificate; use https`,
       )
     }
-    const proving = spiffe.fetchTo({ spiffeId, mutual })
+    const proving = connections.fetchTo({ spiffeId, mutual })
     return async (input, init) => {
       try {
         return await proving(input, init)
       } catch (cause) {
-        if (!isUnproven(cause)) throw cause
+        const failed = whoFailed(cause)
+        if (failed === undefined) throw cause
+        if (failed === 'own') throw withoutSvid(cause)
         throw unproven(url, spiffeId, ', so it was sent nothing; check who listens there', cause)
       }
     }

@@ -18,7 +18,7 @@ import {
   type TestBroker,
   type TestServer,
 } from './servers.ts'
-import { connectWith, type Domain, makeDomain, tlsOf } from './spiffe-site.ts'
+import { type Domain, makeDomain, makeWorkload, tlsOf } from './spiffe-site.ts'
 
 const TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:'
 const DELEGATION = 'urn:writ:params:oauth:token-type:delegation'
@@ -32,14 +32,15 @@ let server: TestServer
 let url: string
 
 before(async () => {
-  domain = await makeDomain()
-  broker = await startBroker({ tls: tlsOf(await domain.issue('/broker')) })
+  domain = await makeDomain('corp.example')
+  broker = await startBroker({ tls: await tlsOf(domain, '/broker') })
   server = await startMcpServer()
   url = `${server.origin}/mcp`
 })
 after(async () => {
   await broker.close()
   await server.close()
+  await domain.remove()
 })
 
 const agentFor = (options: Partial<AgentOptions> = {}) =>
@@ -86,9 +87,10 @@ test('a label that was given is not sent with work that has one', async () => {
 })
 
 test('an agent with nothing but its certificate acts by the connection', async () => {
-  const spiffe = connectWith(await domain.issue('/agents/report-bot'), domain)
+  const { spiffe, close } = await makeWorkload(domain, '/agents/report-bot')
   const agent = createAgent({
     broker: broker.origin,
+    brokerSpiffeId: 'spiffe://corp.example/broker',
     spiffe,
     onBehalfOf: () => ({ token: ALICE, tokenType: 'id_token' }),
   })
@@ -99,7 +101,7 @@ test('an agent with nothing but its certificate acts by the connection', async (
     ['spiffe://corp.example/agents/report-bot', undefined, ALICE],
   )
   assert.ok(broker.asked.at(-1)?.certificate)
-  await spiffe.close()
+  await close()
 })
 
 test('one subject’s session token is never shown for another, nor for the agent itself', async () => {

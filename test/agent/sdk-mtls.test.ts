@@ -12,21 +12,14 @@ import { memoryLedger } from '../../src/ledger/memory.ts'
 import { createVerifier, type Verifier } from '../../src/verifier/index.ts'
 import { GATES, serveV2, TOOLS } from '../matrix/servers.ts'
 import { startBroker, type TestBroker } from './servers.ts'
-import {
-  connectWith,
-  type Domain,
-  makeDomain,
-  type TestConnect,
-  thumbprintOf,
-  tlsOf,
-} from './spiffe-site.ts'
+import { type Domain, makeDomain, makeWorkload, tlsOf, type Workload } from './spiffe-site.ts'
 
 const SERVER = 'spiffe://corp.example/notes'
 const SELF = { name: 'agent-test', version: '1.0.0' }
 
 let domain: Domain
 let broker: TestBroker
-let spiffe: TestConnect
+let workload: Workload
 let http: Server
 let verifier: Verifier
 let url: string
@@ -34,11 +27,11 @@ const records: AuditRecord[] = []
 const mcp = serveV2()
 
 before(async () => {
-  domain = await makeDomain()
-  broker = await startBroker({ tls: tlsOf(await domain.issue('/broker')), tools: TOOLS })
+  domain = await makeDomain('corp.example')
+  broker = await startBroker({ tls: await tlsOf(domain, '/broker'), tools: TOOLS })
   broker.answer = { server_spiffe_id: SERVER }
-  spiffe = connectWith(await domain.issue('/agents/report-bot'), domain)
-  const tls = tlsOf(await domain.issue('/notes'))
+  workload = await makeWorkload(domain, '/agents/report-bot')
+  const tls = await tlsOf(domain, '/notes')
   http = createServer({ ...tls, requestCert: true, rejectUnauthorized: false })
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve))
   url = `https://127.0.0.1:${(http.address() as AddressInfo).port}/mcp`
@@ -55,12 +48,21 @@ before(async () => {
   http.on('request', await GATES.node!(verifier, mcp))
 })
 after(async () => {
-  await spiffe.close()
+  await workload.close()
   http.closeAllConnections()
   await new Promise((resolve) => http.close(resolve))
   await verifier.close()
   await broker.close()
+  await domain.remove()
 })
+
+const agentFor = (binding: 'mtls' | 'dpop') =>
+  createAgent({
+    broker: broker.origin,
+    brokerSpiffeId: 'spiffe://corp.example/broker',
+    spiffe: workload.spiffe,
+    binding,
+  })
 
 const args = (text: string) => ({ name: 'add', arguments: { text } })
 
@@ -86,25 +88,25 @@ for (const binding of ['mtls', 'dpop'] as const) {
     ['SDK v2', throughV2],
   ] as const) {
     test(`${sdk} calls a tool with an X.509-SVID and tokens bound by ${binding}`, async () => {
-      const agent = createAgent({ broker: broker.origin, spiffe, binding })
+      const agent = agentFor(binding)
       const text = `${sdk} ${binding}`
       await through(agent.fetch, text)
       assert.equal(mcp.ran.at(-1), `add ${text}`)
       const allowed = records.filter(({ name }) => name === 'add').at(-1)
       assert.equal(allowed?.outcome, 'allowed')
-      const key = binding === 'mtls' ? thumbprintOf(spiffe.svid) : agent.thumbprint
+      const key = binding === 'mtls' ? workload.thumbprint : agent.thumbprint
       assert.equal(allowed.key, key)
     })
   }
 }
 
 test('an SDK client goes on through a rotation of the SVID', async () => {
-  const agent = createAgent({ broker: broker.origin, spiffe, binding: 'mtls' })
+  const agent = agentFor('mtls')
   const client = new v2.Client(SELF, { versionNegotiation: { mode: 'auto' } })
   await client.connect(new v2.StreamableHTTPClientTransport(new URL(url), { fetch: agent.fetch }))
   await client.listTools()
   for (let round = 0; round < 3; round++) {
-    spiffe.svid = await domain.issue('/agents/report-bot')
+    await workload.rotate()
     await client.listTools()
     await client.callTool(args(`round ${round}`))
     assert.equal(mcp.ran.at(-1), `add round ${round}`)

@@ -91,6 +91,8 @@ export interface TestBroker extends Running {
   metadataRequests: number
   /** Answers the next token requests instead of the broker, first one first. */
   readonly instead: Answer[]
+  /** Awaited before each answer to a token request. */
+  before: (() => Promise<void>) | undefined
   /** Changes what the next answers say. */
   answer: Record<string, unknown>
   metadata: Record<string, unknown>
@@ -121,6 +123,7 @@ export async function startBroker(options: TestBrokerOptions = {}): Promise<Test
     tokens: [] as string[],
     metadataRequests: 0,
     instead: [] as Answer[],
+    before: undefined as (() => Promise<void>) | undefined,
     answer: {},
     metadata: {},
   }
@@ -139,6 +142,7 @@ export async function startBroker(options: TestBrokerOptions = {}): Promise<Test
       return sendJson(response, 200, { keys: [jwk] })
     }
     const body = await readBody(request)
+    await broker.before?.()
     const instead = broker.instead.shift()
     if (instead !== undefined) return await instead(request, response)
     const now = Date.now() / 1000

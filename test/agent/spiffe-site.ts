@@ -1,79 +1,69 @@
-/** Workloads with real certificates, and connections on which they prove themselves. */
-import { X509Certificate } from 'node:crypto'
-import { Agent as Dispatcher, fetch as undiciFetch } from 'undici'
-import type { Fetch, SpiffeConnect } from '../../src/agent/index.ts'
-import {
-  type Authority,
-  createAuthority,
-  issueLeaf,
-  type X509Svid,
-} from '../../src/identity/development-x509.ts'
+/** A workload with a Workload API of its own, on a real socket, and what `mcp-writ/spiffe` makes of it. */
+import type { SpiffeConnect, SpiffePeer } from '../../src/agent/index.ts'
+import { createSpiffe } from '../../src/spiffe/index.ts'
 import { certificateThumbprint } from '../../src/token/certificate.ts'
+import { type Domain, makeDomain, type Svid } from '../spiffe/domains.ts'
+import { EndpointServer } from '../spiffe/endpoint-server.ts'
 import type { Tls } from './servers.ts'
 
-export interface Domain {
-  readonly authority: Authority
-  issue(path: string, lifetimeSeconds?: number): Promise<X509Svid>
-}
+export type { Domain }
+export { makeDomain }
 
-export async function makeDomain(name = 'corp.example'): Promise<Domain> {
-  const authority = await createAuthority(name)
-  return {
-    authority,
-    issue: (path, lifetimeSeconds = 300) =>
-      issueLeaf({
-        caPem: authority.certificatePem,
-        caKey: authority.privateKey,
-        id: `spiffe://${name}${path}`,
-        publicKey: undefined,
-        lifetimeSeconds,
-        now: Date.now() / 1000,
-      }),
-  }
-}
+export const tlsOf = async (domain: Domain, path: string): Promise<Tls> => domain.svid(path)
 
-export const tlsOf = ({ chainPem, privateKeyPem }: X509Svid): Tls => ({
-  cert: chainPem,
-  key: privateKeyPem ?? '',
-})
-
-export const thumbprintOf = ({ certificatePem }: X509Svid): string =>
-  certificateThumbprint(new X509Certificate(certificatePem).raw)
-
-export interface TestConnect extends SpiffeConnect {
-  /** What comes next from the Workload API. */
-  svid: X509Svid
+export interface Workload {
+  readonly spiffe: SpiffeConnect
   /** Who had to be at the other ends, in order. */
-  readonly asked: { spiffeId: string | undefined; mutual: boolean }[]
+  readonly asked: SpiffePeer[]
+  /** Of the certificate that is current. */
+  readonly thumbprint: string
+  /** The Workload API hands out a new certificate; resolves when the workload has it. */
+  rotate(): Promise<void>
   close(): Promise<void>
 }
 
-/** As `mcp-writ/spiffe` does it, with one bundle and without a Workload API. */
-export function connectWith(svid: X509Svid, domain: Domain): TestConnect {
-  const dispatchers: Dispatcher[] = []
-  const connect: TestConnect = {
-    svid,
-    asked: [],
-    thumbprint: () => thumbprintOf(connect.svid),
-    spiffeId: () =>
-      new X509Certificate(connect.svid.certificatePem).subjectAltName?.replace(/^URI:/, '') ?? '',
+/** @param denied whether the Workload API says that this process has no identity */
+export async function makeWorkload(
+  domain: Domain,
+  path: string,
+  denied = false,
+): Promise<Workload> {
+  let svid: Svid = await domain.svid(path)
+  const endpoint = await EndpointServer.create()
+  await endpoint.start()
+  const denial = { code: 7, details: 'no identity issued' }
+  endpoint.say({ x509: denied ? denial : { svids: [svid.message] } })
+  const { connect, close } = createSpiffe({
+    audience: 'https://broker.example',
+    socket: endpoint.socket,
+    ...(denied && { waitMs: 50 }),
+  })
+  const asked: SpiffePeer[] = []
+  const noting = <T extends Pick<SpiffeConnect, 'fetchTo'>>(on: T): T => ({
+    ...on,
     fetchTo(peer) {
-      connect.asked.push(peer)
-      const dispatcher = new Dispatcher({
-        connect: {
-          ca: domain.authority.certificatePem,
-          ...(peer.mutual && tlsOf(connect.svid)),
-          checkServerIdentity(_host, { subjectaltname }) {
-            if (peer.spiffeId === undefined || subjectaltname === `URI:${peer.spiffeId}`) return
-            return Object.assign(new Error('another peer'), { code: 'peer_unproven' })
-          },
-        },
-      })
-      dispatchers.push(dispatcher)
-      return ((input: string | URL, init: object) =>
-        undiciFetch(input, { ...init, dispatcher })) as unknown as Fetch
+      asked.push(peer)
+      return on.fetchTo(peer)
     },
-    close: async () => void (await Promise.all(dispatchers.map((one) => one.destroy()))),
+  })
+  const thumbprint = () => certificateThumbprint(svid.chain[0] ?? new Uint8Array())
+  async function until(condition: () => Promise<boolean>): Promise<void> {
+    while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 5))
   }
-  return connect
+  return {
+    asked,
+    spiffe: { ...noting(connect), pinned: async () => noting(await connect.pinned()) },
+    get thumbprint() {
+      return thumbprint()
+    },
+    async rotate() {
+      svid = await domain.svid(path)
+      endpoint.say({ x509: { svids: [svid.message] } })
+      await until(async () => (await connect.thumbprint()) === thumbprint())
+    },
+    async close() {
+      await close()
+      await endpoint.remove()
+    },
+  }
 }

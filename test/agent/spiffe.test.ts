@@ -10,14 +10,7 @@ import {
   type TestBroker,
   type TestServer,
 } from './servers.ts'
-import {
-  connectWith,
-  type Domain,
-  makeDomain,
-  type TestConnect,
-  thumbprintOf,
-  tlsOf,
-} from './spiffe-site.ts'
+import { type Domain, makeDomain, makeWorkload, tlsOf, type Workload } from './spiffe-site.ts'
 
 const AGENT = 'spiffe://corp.example/agents/report-bot'
 const BROKER = 'spiffe://corp.example/broker'
@@ -27,23 +20,31 @@ let domain: Domain
 let broker: TestBroker
 let server: TestServer
 let plain: TestServer
-let spiffe: TestConnect
+let workload: Workload
 let url: string
 
 before(async () => {
-  domain = await makeDomain()
-  broker = await startBroker({ tls: tlsOf(await domain.issue('/broker')) })
-  server = await startMcpServer({ tls: tlsOf(await domain.issue('/mcp')) })
+  domain = await makeDomain('corp.example')
+  broker = await startBroker({ tls: await tlsOf(domain, '/broker') })
+  server = await startMcpServer({ tls: await tlsOf(domain, '/mcp') })
   plain = await startMcpServer()
-  spiffe = connectWith(await domain.issue('/agents/report-bot'), domain)
+  workload = await makeWorkload(domain, '/agents/report-bot')
   url = `${server.origin}/mcp`
 })
 after(async () => {
-  await Promise.all([spiffe.close(), broker.close(), server.close(), plain.close()])
+  await Promise.all([workload.close(), broker.close(), server.close(), plain.close()])
+  await domain.remove()
 })
 
 const agentFor = (options: Partial<AgentOptions> = {}) =>
-  createAgent({ broker: broker.origin, spiffe, ...options })
+  createAgent({
+    broker: broker.origin,
+    brokerSpiffeId: BROKER,
+    spiffe: workload.spiffe,
+    ...options,
+  })
+/** Nothing to do with SPIFFE. */
+const NONE = { spiffe: undefined as never, brokerSpiffeId: undefined as never }
 const pay = message('tools/call', { name: 'pay' })
 
 async function refusalOf(call: Promise<unknown>): Promise<WritError> {
@@ -71,7 +72,7 @@ test('an agent with nothing but its X.509-SVID proves itself by the connection',
   const { form, certificate, jkt } = broker.asked.at(-1) ?? assert.fail()
   assert.deepEqual([form.get('grant_type'), form.get('client_id')], ['client_credentials', AGENT])
   assert.equal(form.get('resource'), url)
-  assert.equal(certificate, thumbprintOf(spiffe.svid))
+  assert.equal(certificate, workload.thumbprint)
   assert.equal(jkt, thumbprint, 'the key still holds the token')
   const received = server.received.at(-1)
   assert.match(received?.authorization ?? '', /^DPoP /)
@@ -87,52 +88,43 @@ for (const identity of [undefined, () => IDENTITY]) {
     const { fetch } = agentFor({ binding: 'mtls', ...(identity && { identity }) })
     await knownAs(SERVER, () => fetch(url, pay))
     const { form, jkt, certificate } = broker.asked.at(-1) ?? assert.fail()
-    assert.deepEqual([jkt, certificate], [undefined, thumbprintOf(spiffe.svid)])
+    assert.deepEqual([jkt, certificate], [undefined, workload.thumbprint])
     assert.equal(form.get('subject_token'), identity === undefined ? null : IDENTITY)
     const received = server.received.at(-1)
     assert.equal(received?.authorization, `Bearer ${broker.tokens.at(-1)}`)
     assert.equal(received?.headers.dpop, undefined)
-    assert.equal(received?.certificate, thumbprintOf(spiffe.svid))
+    assert.equal(received?.certificate, workload.thumbprint)
   })
 }
 
 test('after a rotation a session token of the old certificate is not shown again', async () => {
-  const rotating = connectWith(await domain.issue('/agents/report-bot'), domain)
-  const { fetch } = agentFor({ spiffe: rotating, binding: 'mtls' })
+  const { fetch } = agentFor({ binding: 'mtls' })
   await knownAs(SERVER, async () => {
     const asked = broker.asked.length
     await fetch(url, message('ping'))
     await fetch(url, message('tools/list'))
     assert.equal(broker.asked.length - asked, 1)
-    rotating.svid = await domain.issue('/agents/report-bot')
+    await workload.rotate()
     assert.equal((await fetch(url, message('ping'))).status, 200)
     assert.equal(broker.asked.length - asked, 2)
+    assert.equal(server.received.at(-1)?.certificate, workload.thumbprint)
   })
-  await rotating.close()
 })
 
-test('a rotation while the token is on its way costs another token, and no call', async () => {
-  const rotating = connectWith(await domain.issue('/agents/report-bot'), domain)
-  const next = await domain.issue('/agents/report-bot')
-  const { fetch } = agentFor({
-    spiffe: {
-      ...rotating,
-      thumbprint: () => thumbprintOf(rotating.svid),
-      fetchTo(peer) {
-        const made = rotating.fetchTo(peer)
-        // The connection to the broker has the old certificate; the next has the new one.
-        if (peer.spiffeId === undefined) rotating.svid = next
-        return made
-      },
-    },
-    binding: 'mtls',
-  })
+test('a token that is on its way while the certificate is replaced is shown with its own', async () => {
+  const { fetch } = agentFor({ binding: 'mtls' })
   const asked = broker.asked.length
   const sent = server.received.length
+  const first = workload.thumbprint
+  broker.before = () => workload.rotate()
   await knownAs(SERVER, async () => assert.equal((await fetch(url, pay)).status, 200))
-  assert.equal(broker.asked.length - asked, 2)
-  assert.equal(server.received.length - sent, 1)
-  await rotating.close()
+  broker.before = undefined
+  assert.notEqual(workload.thumbprint, first)
+  assert.equal(broker.asked.length - asked, 1)
+  assert.deepEqual(
+    server.received.slice(sent).map(({ certificate }) => certificate),
+    [first],
+  )
 })
 
 test('a server of another SPIFFE ID is sent nothing, whatever its URL', async () => {
@@ -153,8 +145,8 @@ test('a server that the broker knows by its SPIFFE ID is refused by an agent tha
     return fetch(input, init)
   }
   const agents: [Partial<AgentOptions>, RegExp][] = [
-    [{ spiffe: undefined as never }, /option spiffe/],
-    [{ spiffe: undefined as never, fetch: own }, /option spiffe/],
+    [NONE, /option spiffe/],
+    [{ ...NONE, fetch: own }, /option spiffe/],
     [{ fetch: own }, /over http/],
   ]
   const sent = plain.received.length
@@ -172,10 +164,16 @@ test('a server that the broker knows by its SPIFFE ID is refused by an agent tha
 })
 
 test('a server that need not prove itself is called with the fetch that was given', async () => {
-  const { fetch } = agentFor({ identity: () => IDENTITY })
-  const before = spiffe.asked.length
-  assert.equal((await fetch(`${plain.origin}/mcp`, pay)).status, 200)
-  assert.equal(spiffe.asked.length, before)
+  let used = 0
+  const own: Fetch = (input, init) => {
+    used += 1
+    return fetch(input, init)
+  }
+  const agent = agentFor({ identity: () => IDENTITY, fetch: own })
+  await agent.fetch(`${plain.origin}/mcp`, message('ping'))
+  const [before, asked] = [used, workload.asked.length]
+  assert.equal((await agent.fetch(`${plain.origin}/mcp`, message('ping'))).status, 200)
+  assert.deepEqual([used, workload.asked.length], [before + 1, asked])
 })
 
 test('a certificate is never shown over http', async () => {
@@ -185,9 +183,9 @@ test('a certificate is never shown over http', async () => {
 })
 
 test('the broker must be who it is said to be, or it is sent nothing', async () => {
-  const good = agentFor({ identity: () => IDENTITY, brokerSpiffeId: BROKER })
+  const good = agentFor({ identity: () => IDENTITY })
   assert.equal((await good.fetch(`${plain.origin}/mcp`, pay)).status, 200)
-  assert.deepEqual(spiffe.asked.at(-1), { spiffeId: BROKER, mutual: false })
+  assert.deepEqual(workload.asked.at(-1), { spiffeId: BROKER, mutual: false })
   const asked = broker.asked.length
   for (const identity of [undefined, () => IDENTITY]) {
     const bad = agentFor({ brokerSpiffeId: SERVER, ...(identity && { identity }) })
@@ -208,7 +206,7 @@ const endpoints: [string, Record<string, unknown>, Partial<AgentOptions>][] = [
   [
     'an endpoint that can prove nothing',
     { mtls_endpoint_aliases: undefined },
-    { brokerSpiffeId: BROKER, identity: () => IDENTITY },
+    { identity: () => IDENTITY },
   ],
 ]
 for (const [name, metadata, options] of endpoints) {
@@ -241,20 +239,24 @@ for (const [name, answer, options] of answers) {
   })
 }
 
-test('a workload without an X.509-SVID says so, with the cause', async () => {
-  const cause = new Error('no socket')
-  for (const method of ['spiffeId', 'thumbprint'] as const) {
-    const broken = { ...spiffe, [method]: () => Promise.reject(cause) }
-    const error = await refusalOf(agentFor({ spiffe: broken, binding: 'mtls' }).fetch(url, pay))
-    assert.deepEqual([error.code, error.cause], ['identity_unavailable', cause])
+test('a workload that is given no identity says so, and sends nothing', async () => {
+  const denied = await makeWorkload(domain, '/agents/denied', true)
+  const asked = broker.asked.length
+  for (const options of [{}, { binding: 'mtls' }, { identity: () => IDENTITY }] as const) {
+    const agent = agentFor({ spiffe: denied.spiffe, ...options })
+    const error = await refusalOf(agent.fetch(url, pay))
+    assert.equal(error.code, 'identity_unavailable')
+    assert.ok(error.cause instanceof Error)
   }
+  assert.equal(broker.asked.length, asked)
+  await denied.close()
 })
 
 test('options that contradict each other are a TypeError', () => {
   const bad: Partial<AgentOptions>[] = [
-    { spiffe: undefined as never },
-    { spiffe: undefined as never, identity: () => IDENTITY, binding: 'mtls' },
-    { spiffe: undefined as never, identity: () => IDENTITY, brokerSpiffeId: BROKER },
+    NONE,
+    { ...NONE, identity: () => IDENTITY, binding: 'mtls' },
+    { ...NONE, identity: () => IDENTITY, brokerSpiffeId: BROKER },
     { grant: 'jwt-bearer' },
     { grant: 'jwt-bearer', identity: () => IDENTITY, onBehalfOf: () => undefined },
     { binding: 'tls' as never },
