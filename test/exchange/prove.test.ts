@@ -381,6 +381,27 @@ test('a policy picks the key of the token when two are proved, and refuses one t
   }
 })
 
+test('a policy that asks for each key when it is shown the other gets neither', async () => {
+  const certificate = await rig.certificate('a')
+  const other = { dpop: 'mtls', mtls: 'dpop' } as const
+  const asks: Broker['policies'] = {
+    decide: (input) => ({ ...permitting(input), binding: other[input.binding] }),
+  }
+  const denies: Broker['policies'] = {
+    decide: (input) =>
+      input.binding === 'dpop'
+        ? { ...permitting(input), binding: 'mtls' }
+        : { ...permitting(input), effect: 'deny' },
+  }
+  for (const [policies, reason] of [
+    [asks, { code: 'binding_missing' }],
+    [denies, { code: 'policy_denied', policies: ['p'] }],
+  ] as const) {
+    const request = await asking(rig.party('a'), { certificate })
+    await refused(rig, request, reason, { ...rig.broker, policies })
+  }
+})
+
 test('a subject that is bound to the certificate is not used with the other key, whatever is preferred', async () => {
   const certificate = await rig.certificate('a')
   const bound = await asUser({ cnf: { 'x5t#S256': x5t(certificate) } }, { certificate })
