@@ -3,7 +3,7 @@
 // tokens bound to that certificate as well.
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
 import { type AgentOptions, createAgent } from '../../src/agent/index.ts'
-import { createSpiffe } from '../../src/spiffe/spiffe.ts'
+import { createSpiffe } from '../../src/spiffe/index.ts'
 import type { AgentConfig, Face, Instruction, Report } from './agent.ts'
 
 const config = JSON.parse(process.argv[2] ?? '{}') as AgentConfig

@@ -21,8 +21,8 @@ export interface BrokerOptions {
     readonly tools: readonly JsonObject[]
     readonly spiffeId?: string
   }
-  /** The workloads that may use the server, each with what the policy wants tokens bound to. */
-  readonly agents: Readonly<Record<string, 'dpop' | 'mtls' | 'either'>>
+  /** The SPIFFE IDs of those who may use the server. */
+  readonly agents: readonly string[]
 }
 
 export interface Broker {
@@ -92,10 +92,9 @@ function policyOf({ agents, server }: BrokerOptions): string {
   const actions = ['mcp:session', ...server.tools.map(({ name }) => String(name))]
     .map((name) => `server::Action::"${name}"`)
     .join(', ')
-  return Object.entries(agents)
+  return agents
     .map(
-      ([id, binding]) =>
-        `${binding === 'either' ? '' : `@binding("${binding}")\n`}permit (
+      (id) => `permit (
   principal == Workload::"${id}",
   action in [${actions}],
   resource == McpServer::"${server.resource}"

@@ -81,12 +81,11 @@ export async function until<T>(
  *
  * @throws {Error} with what it printed to stderr
  */
-export function run(program: string, args: readonly string[], input?: string): Promise<string> {
+export function run(program: string, args: readonly string[]): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = execFile(program, args, { maxBuffer: 1 << 24 }, (error, stdout, stderr) => {
+    execFile(program, args, { maxBuffer: 1 << 24 }, (error, stdout, stderr) => {
       if (error === null) resolve(stdout)
       else reject(new Error(`${program} ${args.slice(0, 2).join(' ')}: ${stderr || stdout}`))
     })
-    child.stdin?.end(input ?? '')
   })
 }

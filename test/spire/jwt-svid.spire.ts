@@ -14,9 +14,15 @@ import { freePort, ownProgram, type Spire, startSpire } from './spire.ts'
 const AGENT = '/agents/report-bot'
 const STRANGER = '/agents/stranger'
 
-// ES256 is what SPIRE signs with as it comes; RS256 is its other kind of key.
-for (const keyType of ['ec-p256', 'rsa-2048'] as const) {
-  test(`a workload of SPIRE (${keyType})`, async (t) => {
+// ES256 is what SPIRE signs with as it comes; RS256 is its other kind of key. Domains that also serve
+// OpenID Connect name an issuer.
+const DOMAINS = [
+  { keyType: 'ec-p256' },
+  { keyType: 'rsa-2048', jwtIssuer: 'https://oidc.corp.test' },
+] as const
+
+for (const domain of DOMAINS) {
+  test(`a workload of SPIRE (${Object.values(domain).join(', ')})`, async (t) => {
     let directory: string
     let spire: Spire
     let broker: Broker
@@ -27,7 +33,7 @@ for (const keyType of ['ec-p256', 'rsa-2048'] as const) {
     before(async () => {
       directory = await mkdtemp(join(tmpdir(), 'writ-spire-'))
       closing.push(() => rm(directory, { recursive: true, force: true }))
-      spire = await startSpire({ trustDomain: 'corp.test', directory, keyType })
+      spire = await startSpire({ trustDomain: 'corp.test', directory, ...domain })
       closing.push(() => spire.stop())
       for (const path of [AGENT, STRANGER]) {
         programs[path] = await ownProgram(
@@ -48,7 +54,7 @@ for (const keyType of ['ec-p256', 'rsa-2048'] as const) {
         program: process.execPath,
         trust: [{ spiffe: 'corp.test', bundle: { file: bundleFile } }],
         server: { resource, tools: NOTES_TOOLS },
-        agents: { [`spiffe://corp.test${AGENT}`]: 'either' },
+        agents: [`spiffe://corp.test${AGENT}`],
       })
       closing.push(() => broker.stop())
       server = await startNotesServer({ issuer, port, directory: join(directory, 'notes') })

@@ -5,8 +5,7 @@ import { createServer } from 'node:https'
 import { toNodeHandler } from '@modelcontextprotocol/node'
 import { createMcpHandler, fromJsonSchema, McpServer } from '@modelcontextprotocol/server'
 import { memoryLedger } from '../../src/ledger/memory.ts'
-import { pemOf, selectSvid } from '../../src/spiffe/source.ts'
-import { openWorkloadApi } from '../../src/spiffe/workload-api.ts'
+import { openWorkloadApi, pemOf, type X509Context } from '../../src/spiffe/index.ts'
 import { createVerifier, nodeGate } from '../../src/verifier/index.ts'
 import { TOOLS } from './tools.ts'
 
@@ -17,13 +16,13 @@ const { issuer, resource, socket, auditFile } = JSON.parse(process.argv[2] ?? '{
 
 const api = openWorkloadApi({ socket })
 const server = createServer({
-  ...pemOf(selectSvid(await api.x509(), undefined)),
+  ...certificateOf(await api.x509()),
   // Which certificates count is the verifier's to say: those that a token names.
   requestCert: true,
   rejectUnauthorized: false,
 })
 api.onX509((context) => {
-  if (context !== undefined) server.setSecureContext(pemOf(selectSvid(context, undefined)))
+  if (context !== undefined) server.setSecureContext(certificateOf(context))
 })
 
 const verifier = createVerifier({
@@ -64,3 +63,8 @@ process.once('SIGTERM', async () => {
   api.close()
   process.exit(0)
 })
+
+function certificateOf({ svids: [svid] }: X509Context): { cert: string; key: string } {
+  if (svid === undefined) throw new Error('this server has no X.509-SVID')
+  return pemOf(svid)
+}

@@ -11,6 +11,8 @@ export interface SpireOptions {
   readonly directory: string
   /** Of the CA and of the key that signs JWT-SVIDs. */
   readonly keyType?: 'ec-p256' | 'rsa-2048'
+  /** What JWT-SVIDs name as their `iss`; they name none without it. */
+  readonly jwtIssuer?: string
   /** A CA above the domain's own, whose SVIDs then come with an intermediate certificate. */
   readonly upstream?: CertificateFiles
   /** How the domain publishes its bundle: by its own SVID, or by a certificate of the web. */
@@ -79,8 +81,8 @@ export async function startSpire(options: SpireOptions): Promise<Spire> {
     return ['run', '-config', file]
   }
   const children: Child[] = []
-  const control = (args: readonly string[], input?: string) =>
-    run(programs.server, [...args, '-socketPath', serverSocket], input)
+  const control = (args: readonly string[]) =>
+    run(programs.server, [...args, '-socketPath', serverSocket])
 
   const authority = async (kind: AuthorityKind, command: string, args: string[] = []) => {
     const printed = await control(['localauthority', kind, command, '-output', 'json', ...args])
@@ -166,7 +168,7 @@ function serverConfig(
   at: { port: number; bundlePort: number; serverSocket: string },
 ): object {
   const { trustDomain, directory, keyType = 'ec-p256', endpoint = 'https_spiffe' } = options
-  const { upstream } = options
+  const { upstream, jwtIssuer } = options
   const database = join(directory, 'server', 'datastore.sqlite3')
   return {
     server: {
@@ -180,6 +182,7 @@ function serverConfig(
       default_x509_svid_ttl: `${SVID_TTL_SECONDS}s`,
       default_jwt_svid_ttl: `${SVID_TTL_SECONDS}s`,
       agent_ttl: '10m',
+      ...(jwtIssuer !== undefined && { jwt_issuer: jwtIssuer }),
       federation: {
         bundle_endpoint: {
           address: '127.0.0.1',

@@ -7,9 +7,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type AgentConfig, type AgentProcess, startAgent } from './agent.ts'
+import { fetchX509Svid } from './api.ts'
 import { type Broker, startBroker } from './broker.ts'
+import { buildSpire } from './build.ts'
+import { makeRoot } from './certificates.ts'
 import { type Child, start, until } from './child.ts'
-import { freePort, ownProgram, type Spire, startSpire } from './spire.ts'
+import { type CertificateFiles, freePort, ownProgram, type Spire, startSpire } from './spire.ts'
 import { TOOLS } from './tools.ts'
 
 export const BROKER = 'spiffe://corp.test/broker'
@@ -26,6 +29,8 @@ export interface World {
   /** The broker's mTLS listener. */
   readonly mtlsUrl: string
   readonly resource: string
+  /** An X.509-SVID of the agent's, in files, that nobody replaces. */
+  takeSvid(): Promise<CertificateFiles>
   /** Starts the agent, or finds it running. */
   agent(id: string): AgentProcess
   /** Starts the MCP server as whoever `id` is, at the one place where it is looked for. */
@@ -49,7 +54,14 @@ export async function startWorld(): Promise<World> {
       ['corp.test', 'partner.test'].map(async (trustDomain) => {
         const home = join(directory, trustDomain)
         await mkdir(home)
-        const spire = await startSpire({ trustDomain, directory: home })
+        // One domain signs with its own CA, the other with one below another: chains of one and of two.
+        const below = trustDomain === 'partner.test'
+        const upstream = below ? await makeRoot(home, trustDomain) : undefined
+        const spire = await startSpire({
+          trustDomain,
+          directory: home,
+          ...(upstream && { upstream }),
+        })
         stopping.push(() => spire.stop())
         return spire
       }),
@@ -75,6 +87,8 @@ export async function startWorld(): Promise<World> {
       const federatesWith = [other.trustDomain]
       await spire.register({ path: pathname, program, federatesWith })
     }
+    const holder = await ownProgram(buildSpire().agent, join(directory, 'holder'))
+    await corp.register({ path: new URL(AGENT).pathname, program: holder })
     await corp.startAgent()
     await partner.startAgent()
 
@@ -108,7 +122,7 @@ export async function startWorld(): Promise<World> {
       listen: { mtls: `127.0.0.1:${mtlsPort}` },
       settings: { mtls: { url: mtlsUrl, workload_api: corp.socket } },
       server: { resource, tools: TOOLS, spiffeId: SERVER },
-      agents: { [AGENT]: 'either', [PARTNER]: 'either' },
+      agents: [AGENT, PARTNER],
     })
     stopping.push(() => broker.stop())
 
@@ -121,6 +135,11 @@ export async function startWorld(): Promise<World> {
       mtlsUrl,
       resource,
       serverAuditFile,
+      takeSvid: () =>
+        fetchX509Svid(holder, corp.socket, directory).then(() => ({
+          certificateFile: join(directory, 'svid.0.pem'),
+          keyFile: join(directory, 'svid.0.key'),
+        })),
       agent(id) {
         const known = agents.get(id)
         if (known !== undefined) return known
