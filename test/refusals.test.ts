@@ -332,6 +332,18 @@ const sends =
   async ({ open }: Scene) =>
     (await open(options)).check(rig.request({ token: token(), ...sent }))
 
+/** With a token that is bound to a certificate, and no proof but what `sent` adds. */
+const withCertificate = (sent: Partial<rig.Sent>, cnf: rig.Certified['cnf']) =>
+  sends(
+    {
+      token: token({ cnf }),
+      scheme: 'Bearer',
+      ...sent,
+      headers: { dpop: undefined, ...sent.headers },
+    },
+    { certificates: true },
+  )
+
 const listing = { jsonrpc: '2.0', id: 1, method: 'tools/list' }
 
 /** What is done for a verifier to refuse for this reason. */
@@ -414,6 +426,17 @@ const VERIFIER: { readonly [Code in ReasonCode]?: (scene: Scene) => Promise<unkn
     await (await open()).check(rig.request({ token: token({ iat: past, exp: past + 60 }) }))
   },
   token_unbound: sends({ scheme: 'Bearer' }),
+  async certificate_untrusted({ open }) {
+    const { certificate, cnf } = await rig.certified()
+    const passedOn = `:${Buffer.from(certificate).toString('base64')}:`
+    const sent = { token: token({ cnf }), scheme: 'Bearer', headers: { 'client-cert': passedOn } }
+    await (await open({ certificates: true })).check(rig.request(sent))
+  },
+  async identity_invalid({ open }) {
+    const { certificate, cnf } = await rig.certified(-10)
+    const sent = { token: token({ cnf }), scheme: 'Bearer', certificate }
+    await (await open({ certificates: true })).check(rig.request(sent))
+  },
   key_mismatch: sends({ key: generateSenderKey() }),
   scope_insufficient: sends({ message: listing }),
   action_mismatch: sends({ message: rig.callMessage({ text: 'changed' }) }),
@@ -422,6 +445,16 @@ const VERIFIER: { readonly [Code in ReasonCode]?: (scene: Scene) => Promise<unkn
     const session = rig.mint(rig.claimsFor('session'))
     const headers = { 'mcp-session-id': 'of-another' }
     await (await open()).check(rig.request({ token: session, message: listing, headers }))
+  },
+  async identity_invalid(scene) {
+    // It ended while the connection that it was proved on went on.
+    const { certificate, cnf } = await rig.certified(1, rig.clock.now() - 10)
+    await withCertificate({ certificate }, cnf)(scene)
+  },
+  async certificate_untrusted(scene) {
+    const { certificate, cnf } = await rig.certified()
+    const field = `:${Buffer.from(certificate).toString('base64')}:`
+    await withCertificate({ headers: { 'client-cert': field } }, cnf)(scene)
   },
   async token_before_epoch({ open }) {
     const before_ = Math.floor(rig.clock.now()) - 200
