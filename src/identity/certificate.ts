@@ -8,7 +8,7 @@ import { type KeyObject, X509Certificate } from 'node:crypto'
 import { certificateThumbprint } from '../token/certificate.ts'
 import { CertificateError } from './certificate-error.ts'
 import { type Extensions, KEY_USAGE, parseExtensions } from './certificate-extensions.ts'
-import { checkKeyStrength, keyFamily, signatureFamily } from './certificate-key.ts'
+import { checkKeyInfo, checkKeyStrength, checkSignatureAlgorithm } from './certificate-key.ts'
 import {
   DerError,
   DerReader,
@@ -42,8 +42,6 @@ export interface Certificate extends Extensions {
   readonly notBefore: number
   readonly notAfter: number
   readonly publicKey: KeyObject
-  /** The kind of key that has signed this certificate. */
-  readonly signedBy: 'rsa' | 'ec' | 'ed25519'
   /** Values of the subject alternative name; empty when there is none. */
   readonly uriSans: readonly string[]
   readonly dnsSans: readonly string[]
@@ -86,7 +84,7 @@ function readCertificate(der: Uint8Array): Certificate {
   if (Buffer.compare(reader.expect(TAG.sequence).whole, signatureAlgorithm) !== 0) {
     throw new CertificateError('algorithm', 'two signature algorithms')
   }
-  const signedBy = signatureFamily(signatureAlgorithm)
+  checkSignatureAlgorithm(signatureAlgorithm)
   const issuer = reader.expect(TAG.sequence)
   if (nameIsEmpty(issuer.content)) throw new CertificateError('form', 'an empty issuer')
   const validity = new DerReader(reader.expect(TAG.sequence).content)
@@ -97,7 +95,7 @@ function readCertificate(der: Uint8Array): Certificate {
     throw new CertificateError('form', 'a validity that ends before it begins')
   const subject = reader.expect(TAG.sequence)
   const hasEmptySubject = nameIsEmpty(subject.content)
-  checkKeyInfo(reader.expect(TAG.sequence).content)
+  checkKeyInfo(...keyInfoOf(reader.expect(TAG.sequence).content))
   // RFC 5280 §4.1.2.8: unique identifiers ([1], [2]) are not written; so nothing else may come here.
   const extensions = parseExtensions(onlyContent(reader.expect(0xa3).content, TAG.sequence))
   reader.end()
@@ -116,11 +114,10 @@ function readCertificate(der: Uint8Array): Certificate {
     notBefore,
     notAfter,
     publicKey,
-    signedBy,
     uriSans: extensions.subjectAltName?.uris ?? [],
     dnsSans: extensions.subjectAltName?.dnsNames ?? [],
-    signatureVerifies: (by) =>
-      by.publicKey.asymmetricKeyType === signedBy && x509.verify(by.publicKey),
+    // OpenSSL also asks whether a key of this kind can make this signature.
+    signatureVerifies: (by) => x509.verify(by.publicKey),
   }
 }
 
@@ -157,12 +154,13 @@ function nameIsEmpty(content: Uint8Array): boolean {
   return sets.length === 0
 }
 
-function checkKeyInfo(content: Uint8Array): void {
+/** The AlgorithmIdentifier of a key, and the key. */
+function keyInfoOf(content: Uint8Array): [algorithm: Uint8Array, bits: Uint8Array] {
   const reader = new DerReader(content)
   const algorithm = reader.expect(TAG.sequence).whole
   const bits = octetsOfBits(reader.expect(TAG.bitString).content)
   reader.end()
-  keyFamily(algorithm, bits)
+  return [algorithm, bits]
 }
 
 /** What one certificate must not say of itself, whatever it is used for. */

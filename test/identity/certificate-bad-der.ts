@@ -2,6 +2,7 @@
 import type { CertificateCheck } from '../../src/identity/certificate-error.ts'
 import { having, named, ROOT, raw, withKey } from './certificate-bad.ts'
 import {
+  altName,
   der,
   ecKeys,
   extension,
@@ -13,6 +14,7 @@ import {
   oid,
   sequence,
   text,
+  uri,
 } from './x509-maker.ts'
 
 const INFO_ACCESS = '1.3.6.1.5.5.7.1.1'
@@ -210,5 +212,14 @@ export const BAD_DER: readonly (readonly [title: string, check: CertificateCheck
       'a key of bits that fill no octets',
       'form',
       () => withKey(Buffer.concat([SPKI.subarray(0, 25), Buffer.from([1]), SPKI.subarray(26)])),
+    ],
+    [
+      'a CA without a name, whatever else names it',
+      'form',
+      () =>
+        intermediate(ROOT, {
+          subject: '',
+          extensions: { names: altName([uri('spiffe://corp.test')], true) },
+        }).der,
     ],
   ]

@@ -169,4 +169,9 @@ export const BAD_CERTIFICATES: readonly (readonly [
   ['an even RSA exponent', 'key', () => withKey(rsaKey(FULL, 1, 0, 2))],
   ['an RSA exponent above 32 bits', 'key', () => withKey(rsaKey(FULL, 1, 0, 0, 0, 1))],
   ['an RSA key of 8200 bits', 'key', () => withKey(rsaKey(Buffer.alloc(1025, 0xff), 1, 0, 1))],
+  [
+    'a key usage of no bits at all',
+    'extension',
+    () => having({ keyUsage: raw(KEY_USAGE, '030100', true) }),
+  ],
 ]

@@ -10,11 +10,14 @@ import {
   der,
   dns,
   ecKeys,
+  edKeys,
   extKeyUsage,
   ID,
   intermediate,
   NOW,
   name,
+  root,
+  rsaKeys,
   text,
   uri,
 } from './x509-maker.ts'
@@ -80,4 +83,13 @@ test('no message of a refusal holds a part of the certificate', () => {
     () => parseCertificate(made),
     (error) => error instanceof CertificateError && !error.message.includes('not-to-be-told'),
   )
+})
+
+test('a signature is verified by a key of its own kind only', () => {
+  const rsa = parseCertificate(root({ keys: rsaKeys() }).der)
+  const ec = parseCertificate(ROOT.der)
+  const ed = parseCertificate(root({ keys: edKeys() }).der)
+  for (const one of [rsa, ec, ed]) {
+    for (const other of [rsa, ec, ed]) assert.equal(one.signatureVerifies(other), one === other)
+  }
 })
