@@ -24,9 +24,6 @@ export function tokenUrlOf({ url }: Pick<Mtls, 'url'>): string {
   return `${url}/token`
 }
 
-/** A handshake that lasts longer is cut off. */
-const HANDSHAKE_MS = 5_000
-
 /**
  * A client may come without a certificate: what it then has to prove is up to the request.
  *
@@ -64,7 +61,8 @@ export function createTlsServer(mtls: Mtls, limits: Limits, log: Logger): Server
     ...contextOf(credentials),
     requestCert: true,
     rejectUnauthorized: false,
-    handshakeTimeout: HANDSHAKE_MS,
+    // As long as headers may take.
+    handshakeTimeout: limits.headersMs,
     ...serverLimits(limits),
   })
   const forget = credentials.onChange(() => {

@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:https'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect as connectTcp } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -15,7 +15,7 @@ import { createProver } from '../../src/identity/prover.ts'
 import { createX509SvidProver } from '../../src/identity/x509-svid.ts'
 import { Refusal, refuse } from '../../src/refusal.ts'
 import { createTlsServer } from '../../src/server/mtls.ts'
-import { DEFAULT_LIMITS } from '../../src/server/parts.ts'
+import { DEFAULT_LIMITS, type Limits } from '../../src/server/parts.ts'
 import { peerCertificate } from '../../src/server/peer-certificate.ts'
 import type { PresentedCertificate } from '../../src/token/certificate.ts'
 import { requireProgram } from '../support/programs.ts'
@@ -62,10 +62,10 @@ async function listening(made: Server, use: (port: number) => Promise<void>): Pr
   }
 }
 
-const ours = (credentials = credentialsOf(server)) =>
+const ours = (credentials = credentialsOf(server), limits: Partial<Limits> = {}) =>
   createTlsServer(
     { address: { host: '127.0.0.1', port: 0 }, url: 'https://x.test', credentials },
-    DEFAULT_LIMITS,
+    { ...DEFAULT_LIMITS, ...limits },
     pino({ enabled: false }),
   )
 
@@ -168,9 +168,12 @@ test('what the machine trusts adds nothing to the chain and takes nothing from i
 
 for (const maxVersion of versions) {
   test(`a client cannot come back with an old session (${maxVersion})`, async () => {
-    await listening(ours(), async (port) => {
+    const credentials = credentialsOf(server)
+    await listening(ours(credentials), async (port) => {
       let session: Buffer | undefined
-      for (let i = 0; i < 3; i += 1) {
+      for (let i = 0; i < 4; i += 1) {
+        // Nor when the listener has got a new certificate.
+        if (i === 2) credentials.replace(await identityOf(domain, '/broker'))
         const cert = client.cert + intermediate.caPem
         const visited = await visit({ port, identity: { ...client, cert }, maxVersion, session })
         assert.deepEqual([visited.seen.resumed, visited.seen.chain?.length], [false, 2])
@@ -257,7 +260,16 @@ test('OpenSSL resumes no session either, and renegotiates none', { skip }, async
     const text = await run(['-tls1_2'], ['R\n', request])
     assert.match(text, /no renegotiation/)
     assert.doesNotMatch(text, /"resumed"/)
+    const weak = await run(['-tls1_2', '-cipher', 'ECDHE-ECDSA-AES128-SHA256'], [request])
+    assert.match(weak, /handshake failure/)
     assert.match(await run(['-tls1_1', '-cipher', 'ALL:@SECLEVEL=0'], [request]), /alert|error/)
+  })
+})
+
+test('who does not come to the point of a handshake is cut off', async () => {
+  await listening(ours(undefined, { headersMs: 200 }), async (port) => {
+    const socket = connectTcp(port, '127.0.0.1')
+    await new Promise((resolve) => socket.once('close', resolve))
   })
 })
 
