@@ -426,17 +426,6 @@ const VERIFIER: { readonly [Code in ReasonCode]?: (scene: Scene) => Promise<unkn
     await (await open()).check(rig.request({ token: token({ iat: past, exp: past + 60 }) }))
   },
   token_unbound: sends({ scheme: 'Bearer' }),
-  async certificate_untrusted({ open }) {
-    const { certificate, cnf } = await rig.certified()
-    const passedOn = `:${Buffer.from(certificate).toString('base64')}:`
-    const sent = { token: token({ cnf }), scheme: 'Bearer', headers: { 'client-cert': passedOn } }
-    await (await open({ certificates: true })).check(rig.request(sent))
-  },
-  async identity_invalid({ open }) {
-    const { certificate, cnf } = await rig.certified(-10)
-    const sent = { token: token({ cnf }), scheme: 'Bearer', certificate }
-    await (await open({ certificates: true })).check(rig.request(sent))
-  },
   key_mismatch: sends({ key: generateSenderKey() }),
   scope_insufficient: sends({ message: listing }),
   action_mismatch: sends({ message: rig.callMessage({ text: 'changed' }) }),
