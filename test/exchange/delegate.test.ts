@@ -443,6 +443,16 @@ test('an agent without permission at one of the servers hands on nothing', async
   ])
 })
 
+test('a policy that wants a certificate as the key has nothing handed on to a DPoP key', async () => {
+  const decide: Broker['policies']['decide'] = (input) => ({
+    ...rig.broker.policies.decide(input),
+    binding: 'mtls',
+  })
+  const request = await handingOn(party('a'), party('b'))
+  const broker = { ...rig.broker, policies: { decide } }
+  await refused(rig, request, { code: 'binding_missing' }, broker)
+})
+
 test('an agent that no policy permits to hand on cannot, though it may do the thing itself', async () => {
   const request = await asking(party('a'), {
     ...(await handingOn(party('a'), party('b'))),
