@@ -213,12 +213,12 @@ test('a resumed session proves nothing', async () => {
   const context = await api.x509()
   const socket = await resume(port)
   socket.on('error', () => {})
+  closers.push(async () => socket.destroy())
   assert.equal(socket.isSessionReused(), true)
   assert.throws(() => provePeer(socket, { spiffeId: SERVER, context, now: Date.now() / 1000 }), {
     code: 'peer_unproven',
     message: /resumed/,
   })
-  socket.destroy()
 })
 
 test('no connection resumes the session of another one', async () => {
