@@ -82,12 +82,13 @@ export class DerReader {
     return byte
   }
 
-  // Definite and in the fewest octets (X.690 §10.1); four of them are more than we ever read.
+  // Definite and in the fewest octets (X.690 §10.1); four of them are more than we ever read. The
+  // indefinite form has none, and so is not minimal either.
   #length(): number {
     const first = this.#byte()
     if (first < 0x80) return first
     const octets = first & 0x7f
-    if (octets === 0 || octets > 4) throw new DerError('an indefinite or oversized length')
+    if (octets > 4) throw new DerError('an oversized length')
     let length = 0
     for (let i = 0; i < octets; i += 1) length = length * 256 + this.#byte()
     if (length < 0x80 || length < 256 ** (octets - 1)) throw new DerError('a length not minimal')
