@@ -38,7 +38,7 @@ export interface Agent {
    * within a ceiling. Hand it on with the work; never hand on anything else.
    *
    * @throws {WritError} when anything on the way says no
-   * @throws {TypeError} on a ceiling that allows nothing
+   * @throws {TypeError} on a ceiling that allows nothing, and for an agent with nothing but a certificate
    */
   delegate(request: DelegationRequest): Promise<Delegation>
 }
@@ -150,8 +150,13 @@ export function createAgent(options: AgentOptions): Agent {
   }
 
   async function delegate(request: DelegationRequest): Promise<Delegation> {
-    const asked = delegationForm(request)
     const { subject, connections } = await termsOf()
+    if (subject === undefined && options.identity === undefined) {
+      throw new TypeError(
+        'delegate: work is handed on from a token; give the agent identity or onBehalfOf besides spiffe',
+      )
+    }
+    const asked = delegationForm(request, taskFor(subject))
     const purpose = `a delegation to ${request.to}`
     const { body, askedAt } = await broker.ask({
       subject,

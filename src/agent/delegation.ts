@@ -35,8 +35,14 @@ export interface Delegation {
 const CEILING_TYPE = 'mcp_ceiling'
 const THUMBPRINT = /^[\w-]{43}$/
 
-/** @throws {TypeError} on what no broker could grant */
-export function delegationForm({ to, key, ceiling }: DelegationRequest): Record<string, string> {
+/**
+ * @param task the label that goes with the work; undefined when the work has one already
+ * @throws {TypeError} on what no broker could grant
+ */
+export function delegationForm(
+  { to, key, ceiling }: DelegationRequest,
+  task: string | undefined,
+): Record<string, string> {
   if (to === '') throw new TypeError('to: expected the id of a workload')
   if (!THUMBPRINT.test(key)) throw new TypeError('key: expected the thumbprint of a key (RFC 7638)')
   if (ceiling.length === 0) throw new TypeError('ceiling: expected at least one part')
@@ -44,7 +50,9 @@ export function delegationForm({ to, key, ceiling }: DelegationRequest): Record<
     requested_token_type: DELEGATION_TYPE,
     may_act: to,
     may_act_jkt: key,
-    authorization_details: JSON.stringify(ceiling.map(elementOf)),
+    authorization_details: JSON.stringify(
+      ceiling.map((part) => ({ ...elementOf(part), ...(task !== undefined && { task }) })),
+    ),
   }
 }
 

@@ -148,7 +148,10 @@ const part = {
 }
 
 test('work is handed on to one agent and one key, under a ceiling', async () => {
-  const agent = agentFor({ onBehalfOf: () => ({ token: ALICE, tokenType: 'id_token' }) })
+  const agent = agentFor({
+    task: 'invoice-1',
+    onBehalfOf: () => ({ token: ALICE, tokenType: 'id_token' }),
+  })
   const before = Date.now() / 1000
   const delegation = await agent.delegate({
     to: next.id,
@@ -174,6 +177,7 @@ test('work is handed on to one agent and one key, under a ceiling', async () => 
     locations: part.servers,
     actions: part.methods,
     identifiers: part.names,
+    task: 'invoice-1',
   }
   assert.deepEqual(JSON.parse(details ?? ''), [
     element,
@@ -186,6 +190,24 @@ test('an agent that acts for itself hands on its own work', async () => {
   await agentFor().delegate({ to: next.id, key: next.key, ceiling: [part] })
   const { subject_token: subject, actor_token: actor } = lastForm()
   assert.deepEqual([subject, actor], [IDENTITY, undefined])
+})
+
+test('work that was handed on goes further under the label it has', async () => {
+  const agent = agentFor({
+    task: 'mine',
+    onBehalfOf: () => ({ token: ALICE, tokenType: 'delegation' }),
+  })
+  await agent.delegate({ to: next.id, key: next.key, ceiling: [part] })
+  assert.equal(broker.asked.at(-1)?.details?.task, undefined)
+  assert.equal(lastForm().subject_token_type, DELEGATION)
+})
+
+test('an agent with nothing but a certificate has no token to hand work on from', async () => {
+  const { spiffe, close } = await makeWorkload(domain, '/agents/report-bot')
+  const agent = createAgent({ broker: broker.origin, spiffe })
+  const asking = agent.delegate({ to: next.id, key: next.key, ceiling: [part] })
+  await assert.rejects(asking, /identity or onBehalfOf/)
+  await close()
 })
 
 test('a delegation that could allow nothing, or anybody, is a TypeError', async () => {
