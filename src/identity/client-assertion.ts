@@ -98,12 +98,16 @@ export function assertionVerifier<C extends KeyedClient>(options: {
 }
 
 function parse(text: string): Jws {
+  let jws: Jws
   try {
-    return parseJws(text, { maxBytes: MAX_ASSERTION_BYTES })
+    jws = parseJws(text, { maxBytes: MAX_ASSERTION_BYTES })
   } catch (error) {
     if (!(error instanceof JwsError)) throw error
     return reject('assertion form')
   }
+  // A registered client's key is the registered one; only proofs of possession bring theirs along.
+  if (Object.hasOwn(jws.header, 'jwk')) reject('assertion form')
+  return jws
 }
 
 function reject(detail: string): never {
