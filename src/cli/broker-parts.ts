@@ -3,18 +3,20 @@ import { type Catalogue, loadCatalogue } from '../catalogue/catalogue.ts'
 import type { Config } from '../config/config.ts'
 import { openKeys, type SigningKeys } from '../mint/keys.ts'
 import { openPolicies, type Policies } from '../policy/engine.ts'
-import { Refusal } from '../refusal.ts'
 import { Nonces, readNonceSecret } from '../token/nonce.ts'
 import { configured } from './settings.ts'
+import { messageOf } from './text.ts'
+import { type ListenerCertificate, openTlsCredentials } from './tls-credentials.ts'
 import { openTrust, type Trust } from './trust.ts'
-import { createWorkloadApis, type WorkloadApis } from './workload-apis.ts'
+import { createWorkloadApis } from './workload-apis.ts'
 
-/** What can be read without touching the store or the network. */
+/** What can be read without touching the store or a port. */
 export interface Parts {
   readonly keys: SigningKeys
   readonly nonces: Nonces | undefined
   readonly trust: Trust
-  readonly workloadApis: WorkloadApis
+  /** Of the mTLS listener; undefined without one. */
+  readonly certificate: ListenerCertificate | undefined
   readonly catalogue: Catalogue
   readonly policies: Policies
 }
@@ -38,6 +40,8 @@ export async function openParts(
       : new Nonces(await configured(() => readNonceSecret(secretFile)))
   const workloadApis = createWorkloadApis(log, stack)
   const trust = await openTrust(config, workloadApis, { log, stack })
+  const { mtls } = config
+  const certificate = mtls && (await openTlsCredentials(mtls, workloadApis, { log, stack }))
   const catalogue = await configured(() => loadCatalogue(config.servers))
   const policies = await configured(() =>
     openPolicies({
@@ -48,7 +52,7 @@ export async function openParts(
     }),
   )
   stack.defer(() => policies.close())
-  return { keys, nonces, trust, workloadApis, catalogue, policies }
+  return { keys, nonces, trust, certificate, catalogue, policies }
 }
 
 /** Opens everything the configuration names except the store and the listeners, and closes it again. */
@@ -77,6 +81,7 @@ export async function reloadParts(
   log: Logger,
 ): Promise<void> {
   await parts.trust.bundles.reload()
+  await parts.certificate?.reload()
   await parts.keys.reload().catch((error) => log.error(`signing keys: ${messageOf(error)}`))
   try {
     const catalogue = await loadCatalogue(config.servers)
@@ -89,13 +94,4 @@ export async function reloadParts(
   } catch (error) {
     log.error(`catalogue and policies are kept as they were: ${messageOf(error)}`)
   }
-}
-
-/** An error in the words an operator can use; a refusal names its evidence. */
-export function messageOf(error: unknown): string {
-  if (error instanceof Refusal) {
-    const { code, ...evidence } = error.reason
-    return [code.replaceAll('_', ' '), ...Object.values(evidence)].join(': ')
-  }
-  return error instanceof Error ? error.message : String(error)
 }

@@ -12,21 +12,19 @@ import type { Broker } from '../exchange/broker.ts'
 import { createSenderKeys } from '../identity/sender-keys.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { JsonObject } from '../lib/json.ts'
-import type { SigningKeys } from '../mint/keys.ts'
-import type { FeedTransport } from '../revocation/feed.ts'
-import { RevocationPublisher, type RevocationRequest } from '../revocation/publisher.ts'
-import { Revocations } from '../revocation/revocations.ts'
+import type { RevocationRequest } from '../revocation/publisher.ts'
+import type { Revocations } from '../revocation/revocations.ts'
 import { parseTarget, type Revocation } from '../revocation/target.ts'
 import { revocationRecord } from '../server/revocation-record.ts'
 import { type BrokerParts, createServer } from '../server/server.ts'
 import { PROOF_MAX_AHEAD_SECONDS } from '../token/dpop.ts'
 import { spendIdOf } from '../token/spend-id.ts'
-import { CliError } from './answer.ts'
-import { messageOf, openParts, type Parts, reloadParts } from './broker-parts.ts'
+import { openParts, type Parts, reloadParts } from './broker-parts.ts'
 import { controlPath, openControl } from './control.ts'
-import { configured } from './settings.ts'
+import { openFeed } from './feed.ts'
+import { trustFault } from './readiness.ts'
+import { available, configured } from './settings.ts'
 import { openLedger } from './store.ts'
-import { openTlsCredentials } from './tls-credentials.ts'
 
 export interface RunningBroker {
   readonly publicUrl: string
@@ -48,8 +46,6 @@ export interface RunningBroker {
 
 /** Longer only if a clock is wrong; then proofs are refused, which says so better than no start. */
 const MAX_WAIT_SECONDS = 15
-/** A store that answers, but whose feed does not come round in this time, is not well. */
-const FIRST_BEAT_MS = 15_000
 
 const now = () => Date.now() / 1000
 
@@ -87,8 +83,7 @@ export async function startBroker(
       return revocation
     }
     const { mtls } = config
-    const credentials =
-      mtls && (await configured(() => openTlsCredentials(mtls, parts.workloadApis, { log, stack })))
+    const { certificate } = parts
     const server = await createServer({
       broker,
       listen: config.listen,
@@ -100,12 +95,13 @@ export async function startBroker(
         workload === undefined ? client : { ...client, workload },
       ),
       proxies: config.proxies,
-      ...(mtls === undefined || credentials === undefined
+      ...(mtls === undefined || certificate === undefined
         ? {}
-        : { mtls: { address: config.listen.mtls!, url: mtls.url, credentials } }),
+        : { mtls: { address: config.listen.mtls!, url: mtls.url, credentials: certificate } }),
       ...(ledger.kind === 'redis' ? { isSpent: spentIn(ledger, config.issuer) } : {}),
       checks: {
-        trust: () => trusts(config, parts),
+        trust: () => trustFault(parts.trust.bundles.health(), config.trust.issuers.length),
+        ...(certificate === undefined ? {} : { certificate: () => certificate.fault(now()) }),
       },
       log,
       limits: { drainMs: config.shutdown.drainSeconds * 1000 },
@@ -135,49 +131,6 @@ export async function startBroker(
     await stack.disposeAsync()
     throw error
   }
-}
-
-/** The publisher and a holder of this process' own; both have heard the feed when resolved. */
-async function openFeed(
-  config: Config,
-  { transport, keys, log }: { transport: FeedTransport; keys: SigningKeys; log: Logger },
-  stack: AsyncDisposableStack,
-): Promise<{ publisher: RevocationPublisher; revocations: Revocations }> {
-  // Keys rotate: the set is asked for at each look, not once.
-  const source = {
-    find: (kid: string | undefined, algorithm: string) =>
-      keys.verification(now()).find(kid, algorithm),
-    renew: () => keys.reload(),
-  }
-  let lastError: string | undefined
-  const publisher = new RevocationPublisher({
-    issuer: config.issuer,
-    key: () => keys.current(now()),
-    keys: source,
-    transport,
-    beatEveryMs: config.revocation.beatEveryMs,
-    onError: (error) => {
-      // Heartbeats come several times a second; the same trouble is one line.
-      const message = `revocations cannot be published: ${messageOf(error)}`
-      if (message !== lastError) log.error(message)
-      lastError = message
-    },
-  })
-  stack.defer(() => publisher.close())
-  const revocations = new Revocations({
-    issuer: config.issuer,
-    keys: source,
-    transport,
-    staleAfterMs: config.revocation.staleAfterMs,
-    onRefused: ({ kind, why }) => log.warn(`a ${kind} of the revocation feed is refused: ${why}`),
-  })
-  stack.defer(() => revocations.close())
-  await available(() =>
-    within(FIRST_BEAT_MS, Promise.all([publisher.start(), revocations.start()]), () =>
-      lastError === undefined ? 'no heartbeat of the revocation feed came back' : lastError,
-    ),
-  )
-  return { publisher, revocations }
 }
 
 function brokerOf(
@@ -219,12 +172,6 @@ function brokerOf(
   }
 }
 
-/** Whether anybody could be proved at all: by an issuer, or by a trust domain that has keys. */
-function trusts({ trust }: Config, { trust: { bundles } }: Parts): boolean {
-  if (trust.issuers.length > 0) return true
-  return bundles.trustDomains().some((name) => bundles.usableKeys(name) > 0)
-}
-
 /** In a store that the verifiers share; what is in another one, nobody here can know. */
 function spentIn(ledger: Ledger, issuer: string): NonNullable<BrokerParts['isSpent']> {
   return async ({ aud, jti, iat }) => {
@@ -246,18 +193,6 @@ function parseRequest(body: JsonObject): RevocationRequest {
   }
 }
 
-async function within<T>(ms: number, promise: Promise<T>, why: () => string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(why())), ms)
-  })
-  try {
-    return await Promise.race([promise, late])
-  } finally {
-    clearTimeout(timer)
-  }
-}
-
 /**
  * A store that has only just begun, or has lost something, refuses every proof that may have been
  * made before: those of the next seconds, as a sender's clock may be ahead. “Ready” means that the
@@ -272,16 +207,6 @@ async function proofsCount(ledger: Ledger, log: Logger): Promise<void> {
     `the store is new; ready in ${Math.ceil(waitSeconds)} s, when no earlier proof can count`,
   )
   await sleep(Math.min(waitSeconds, MAX_WAIT_SECONDS) * 1000)
-}
-
-/** Stores and ports: what fails here may work later, with the same configuration. */
-async function available<T>(step: () => Promise<T>): Promise<T> {
-  try {
-    return await step()
-  } catch (error) {
-    if (error instanceof CliError) throw error
-    throw new CliError('unavailable', messageOf(error), { cause: error })
-  }
 }
 
 /** Names this process' audit log: which broker, on which port. */

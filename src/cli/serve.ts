@@ -15,7 +15,9 @@ interface Options extends ConfigOption {
 
 export function addServe(root: Command): void {
   const serve = withConfig(root.command('serve'))
-    .description('run the broker until SIGTERM or SIGINT; SIGHUP reloads catalogue and policies')
+    .description(
+      'run the broker until SIGTERM or SIGINT; SIGHUP reads everything but the configuration again',
+    )
     .option('--listen <host:port>', 'instead of the configured listen.public')
     .option('--admin <host:port>', 'instead of the configured listen.admin')
     .option(
@@ -55,15 +57,18 @@ async function serveUntilStopped(options: Options): Promise<Answer> {
   return ready(config, running)
 }
 
-function ready(config: Config, { publicUrl, adminUrl, controlPath }: RunningBroker): Answer {
+function ready(config: Config, running: RunningBroker): Answer {
+  const { publicUrl, adminUrl, mtlsUrl = null, controlPath = null } = running
+  const { issuer } = config
   const store = config.store.kind
   return {
-    json: { issuer: config.issuer, publicUrl, adminUrl, controlPath: controlPath ?? null, store },
+    json: { issuer, publicUrl, adminUrl, mtlsUrl, controlPath, store },
     text: [
       'ready',
       table([
-        ['issuer', config.issuer],
+        ['issuer', issuer],
         ['listens', publicUrl],
+        ['mTLS', mtlsUrl === null ? undefined : `${mtlsUrl}, for ${config.mtls?.url}`],
         ['admin', adminUrl],
         ['store', store],
       ]),

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { type Config, ConfigError, loadConfig } from '../config/config.ts'
 import { CliError } from './answer.ts'
+import { messageOf } from './text.ts'
 
 export interface ConfigOption {
   config?: string
@@ -36,5 +37,15 @@ export async function configured<T>(step: () => Promise<T>): Promise<T> {
   } catch (error) {
     if (error instanceof CliError || !(error instanceof Error)) throw error
     throw new CliError('configuration', error.message, { cause: error })
+  }
+}
+
+/** Stores and ports: what fails here may work later, with the same configuration. */
+export async function available<T>(step: () => Promise<T>): Promise<T> {
+  try {
+    return await step()
+  } catch (error) {
+    if (error instanceof CliError) throw error
+    throw new CliError('unavailable', messageOf(error), { cause: error })
   }
 }

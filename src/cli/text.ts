@@ -1,4 +1,5 @@
 // How answers look to people.
+import { Refusal } from '../refusal.ts'
 
 /**
  * Text from elsewhere, safe for a terminal: control and direction-changing characters are shown
@@ -25,4 +26,13 @@ export function instant(seconds: number, now: number): string {
   const distance = Math.round(seconds - now)
   const away = distance >= 0 ? `in ${distance} s` : `${-distance} s ago`
   return `${date.toISOString()} (${away})`
+}
+
+/** An error in the words an operator can use; a refusal names its evidence. */
+export function messageOf(error: unknown): string {
+  if (error instanceof Refusal) {
+    const { code, ...evidence } = error.reason
+    return [code.replaceAll('_', ' '), ...Object.values(evidence)].join(': ')
+  }
+  return error instanceof Error ? error.message : String(error)
 }

@@ -1,145 +1,170 @@
 /** The certificate of the mTLS listener: from files that are looked at, or the broker's own SVID. */
-import { createPrivateKey, X509Certificate } from 'node:crypto'
-import { readFile, stat } from 'node:fs/promises'
+import { X509Certificate } from 'node:crypto'
 import type { Logger } from 'pino'
 import type { MtlsConfig } from '../config/config.ts'
 import type { TlsCredentials } from '../server/mtls.ts'
 import { pemOf } from '../spiffe/source.ts'
 import type { WorkloadApi } from '../spiffe/workload-api.ts'
-import { messageOf } from './broker-parts.ts'
+import { CliError } from './answer.ts'
+import { configured } from './settings.ts'
+import { messageOf } from './text.ts'
+import { type KeyPair, readKeyPair, stampOf } from './tls-files.ts'
 import type { WorkloadApis } from './workload-apis.ts'
 
-/** How often the files are looked at. */
+/** How often files are looked at, and the end of the certificate. */
 const POLL_MS = 2_000
 
-interface Pair {
-  readonly cert: string
-  readonly key: string
+export interface ListenerCertificate extends TlsCredentials {
+  /**
+   * Why clients will not accept what the listener presents, in words; undefined when they will.
+   *
+   * @param now seconds since the epoch
+   */
+  fault(now: number): string | undefined
+  /** Looks at the files now. */
+  reload(): Promise<void>
+}
+
+interface Held extends KeyPair {
+  /** Seconds since the epoch. */
+  readonly expiresAt: number
+}
+
+interface Surroundings {
+  readonly log: Logger
+  /** Ends the following. */
+  readonly stack: AsyncDisposableStack
 }
 
 /**
- * Opens the listener's certificate and follows it.
+ * Opens the listener's certificate and follows it. A new one serves new connections; what cannot be
+ * used leaves the old one serving, and is told.
  *
- * @param stack ends the following
- * @throws {Error} when there is none that could be used now: a broker does not listen without one
+ * @throws {CliError} configuration for files that cannot be used; unavailable when the Workload API
+ *   has no SVID for this broker: a broker does not listen without a certificate
  */
 export async function openTlsCredentials(
   { credentials }: MtlsConfig,
   apis: WorkloadApis,
-  { log, stack }: { readonly log: Logger; readonly stack: AsyncDisposableStack },
-): Promise<TlsCredentials> {
-  return credentials.kind === 'files'
-    ? await followFiles(credentials, log, stack)
-    : await followSvid(apis.open(credentials.socket), stack)
-}
-
-async function followSvid(api: WorkloadApi, stack: AsyncDisposableStack): Promise<TlsCredentials> {
+  { log, stack }: Surroundings,
+): Promise<ListenerCertificate> {
+  const follower =
+    credentials.kind === 'files'
+      ? await configured(() => filesFollower(credentials))
+      : await svidFollower(await configured(async () => apis.open(credentials.socket)))
   const listeners = new Set<() => void>()
-  let pair = pairOf((await api.x509()).svids[0])
-  const forget = api.onX509((context) => {
-    // Taken away: what is held serves until it expires, and its end is for those who connect to see.
-    const next = context?.svids[0]
-    if (next === undefined) return
-    pair = pairOf(next)
-    for (const listener of listeners) listener()
-  })
-  stack.defer(forget)
-  return credentialsOf(() => pair, listeners)
-}
-
-function pairOf(svid: Parameters<typeof pemOf>[0] | undefined): Pair {
-  if (svid === undefined) throw new Error('the Workload API has no X509-SVID for this broker')
-  return pemOf(svid)
-}
-
-async function followFiles(
-  files: { readonly certificateFile: string; readonly keyFile: string },
-  log: Logger,
-  stack: AsyncDisposableStack,
-): Promise<TlsCredentials> {
-  const listeners = new Set<() => void>()
-  let stamp = await stampOf(files)
-  let pair = await readPair(files)
+  let held = follower.first
+  let withdrawn = false
   let lastProblem: string | undefined
 
-  async function look(): Promise<void> {
-    try {
-      const now = await stampOf(files)
-      if (now === stamp) return
-      // Of two files that are replaced one after the other, the first alone does not fit.
-      pair = await readPair(files)
-      stamp = now
-      lastProblem = undefined
+  function say(problem: string | undefined): void {
+    // The same trouble at each look is one line in the operator's log.
+    if (problem !== undefined && problem !== lastProblem) log.error(`the mTLS listener: ${problem}`)
+    lastProblem = problem
+  }
+  function use(next: Held | undefined): void {
+    withdrawn = next === undefined
+    if (next !== undefined && next !== held) {
+      held = next
       for (const listener of listeners) listener()
       log.info('the mTLS listener has a new certificate')
+    }
+    say(fault(Date.now() / 1000))
+  }
+  function fault(now: number): string | undefined {
+    const end = new Date(held.expiresAt * 1000).toISOString()
+    if (now >= held.expiresAt) return `its certificate has expired at ${end}`
+    return withdrawn ? `its identity was taken away; what it presents ends at ${end}` : undefined
+  }
+  async function look(): Promise<void> {
+    try {
+      const next = await follower.look()
+      if (next !== undefined) return use(next)
+      say(fault(Date.now() / 1000))
     } catch (error) {
-      const problem = messageOf(error)
-      if (problem !== lastProblem) log.error(`the mTLS listener keeps its certificate: ${problem}`)
-      lastProblem = problem
+      say(fault(Date.now() / 1000) ?? `it keeps its certificate: ${messageOf(error)}`)
     }
   }
 
-  let looking = false
-  const timer = setInterval(async () => {
-    if (looking) return
-    looking = true
-    await look()
-    looking = false
-  }, POLL_MS)
-  timer.unref()
+  let looking: Promise<void> | undefined
+  const lookOnce = () => {
+    looking ??= look().finally(() => {
+      looking = undefined
+    })
+    return looking
+  }
+  const timer = setInterval(lookOnce, POLL_MS).unref()
   stack.defer(() => clearInterval(timer))
-  return credentialsOf(() => pair, listeners)
-}
-
-function credentialsOf(current: () => Pair, listeners: Set<() => void>): TlsCredentials {
+  stack.defer(follower.listen(use))
   return {
-    current,
+    current: () => held,
     onChange(listener) {
       listeners.add(listener)
       return () => listeners.delete(listener)
     },
+    fault,
+    reload: lookOnce,
   }
 }
 
-async function stampOf({
-  certificateFile,
-  keyFile,
-}: {
+interface Follower {
+  readonly first: Held
+  /** What is new since the last look; undefined when nothing is. */
+  look(): Promise<Held | undefined>
+  /** For sources that tell by themselves. Undefined: the identity was taken away. */
+  listen(listener: (held: Held | undefined) => void): () => void
+}
+
+async function filesFollower(files: {
   readonly certificateFile: string
   readonly keyFile: string
-}): Promise<string> {
-  const parts: string[] = []
-  for (const file of [certificateFile, keyFile]) {
-    const { ino, size, mtimeNs, ctimeNs } = await stat(file, { bigint: true })
-    parts.push(`${ino}:${size}:${mtimeNs}:${ctimeNs}`)
+}): Promise<Follower> {
+  let stamp = await stampOf(files)
+  const first = heldOf(await readKeyPair(files))
+  if (Date.now() / 1000 >= first.expiresAt) {
+    throw new Error(`${files.certificateFile} has expired`)
   }
-  return parts.join()
+  return {
+    first,
+    async look() {
+      const found = await stampOf(files)
+      if (found === stamp) return undefined
+      // Of two files that are replaced one after the other, the first alone does not fit.
+      const pair = await readKeyPair(files)
+      stamp = found
+      return heldOf(pair)
+    },
+    listen: () => () => {},
+  }
 }
 
-/** @throws {Error} naming the file; also when key and certificate do not belong together */
-async function readPair(files: {
-  readonly certificateFile: string
-  readonly keyFile: string
-}): Promise<Pair> {
-  const cert = await readFile(files.certificateFile, 'utf8')
-  const key = await readFile(files.keyFile, 'utf8')
-  const leaf = reading(
-    files.certificateFile,
-    'a certificate in PEM',
-    () => new X509Certificate(cert),
-  )
-  const privateKey = reading(files.keyFile, 'a private key in PEM', () => createPrivateKey(key))
-  if (!leaf.checkPrivateKey(privateKey)) {
-    throw new Error(`${files.keyFile} is not the key of ${files.certificateFile}`)
+async function svidFollower(api: WorkloadApi): Promise<Follower> {
+  const context = await api.x509().catch((error: Error) => {
+    throw new CliError('unavailable', `the mTLS listener has no certificate: ${error.message}`, {
+      hint: 'start the SPIFFE agent of this machine, and register this broker with it',
+      cause: error,
+    })
+  })
+  type Svid = (typeof context.svids)[number]
+  const held = (svid: Svid): Held => ({ ...pemOf(svid), expiresAt: svid.expiresAt })
+  const [first] = context.svids
+  if (first === undefined) throw new CliError('unavailable', 'the Workload API has no X509-SVID')
+  return {
+    first: held(first),
+    look: async () => undefined,
+    listen(listener) {
+      let known: Svid | undefined = first
+      return api.onX509((next) => {
+        const svid = next?.svids[0]
+        // The listener is told at once of what is there already.
+        if (svid !== undefined && svid.thumbprint === known?.thumbprint) return
+        known = svid
+        listener(svid && held(svid))
+      })
+    },
   }
-  return { cert, key }
 }
 
-/** OpenSSL's words may quote what it read; ours name the file. */
-function reading<T>(file: string, expected: string, read: () => T): T {
-  try {
-    return read()
-  } catch {
-    throw new Error(`${file}: expected ${expected}`)
-  }
+function heldOf(pair: KeyPair): Held {
+  return { ...pair, expiresAt: new X509Certificate(pair.cert).validToDate.getTime() / 1000 }
 }

@@ -1,6 +1,9 @@
 import type { Logger } from 'pino'
 import { openWorkloadApi, type WorkloadApi } from '../spiffe/workload-api.ts'
 
+/** How long a start waits for the broker's own SVID: an agent that starts beside it is there by then. */
+const WAIT_MS = 10_000
+
 /** The Workload APIs a configuration names; each is connected to once, however often it is named. */
 export interface WorkloadApis {
   open(socket: string): WorkloadApi
@@ -15,6 +18,7 @@ export function createWorkloadApis(log: Logger, stack: AsyncDisposableStack): Wo
       if (known !== undefined) return known
       const api = openWorkloadApi({
         socket,
+        waitMs: WAIT_MS,
         onProblem: (problem) => log.warn(`Workload API ${socket}: ${String(problem)}`),
       })
       stack.defer(() => api.close())

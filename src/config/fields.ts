@@ -49,5 +49,7 @@ function isNetwork(value: string): boolean {
   const [host = '', bits, ...more] = value.split('/')
   const family = isIP(host)
   if (family === 0 || more.length > 0) return false
+  // A zone, or an IPv4 address written as IPv6, would not match what a connection says of itself.
+  if (host.includes('%') || /^::ffff:\d+\./i.test(host)) return false
   return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128))
 }

@@ -111,7 +111,8 @@ function toIssuer(entry: Entry, kind: IssuerConfig['kind'], broker: string): Iss
     tokenReview: review && {
       url: review.url,
       tokenFile: review.token_file,
-      caFile: review.ca_file,
+      // The API server is mostly the issuer itself, with the same authority.
+      caFile: review.ca_file ?? entry.ca_file,
     },
   }
 }

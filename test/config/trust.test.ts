@@ -66,6 +66,15 @@ test('every kind of trust is read, with its usual limits', async () => {
   assert.deepEqual(people?.tokenTypes, ['id_token', 'access_token', 'id_jag'])
 })
 
+test("the API server's authority is the issuer's, unless another one is given", async () => {
+  const token_review = { url: 'https://kubernetes.example', token_file: 't' }
+  const entry = (review: object) => ({ ...CLUSTER, ca_file: 'a.pem', token_review: review })
+  const caFileOf = async (review: object) =>
+    (await load({ trust: [entry(review)] })).trust.issuers[0]?.tokenReview?.caFile
+  assert.equal(await caFileOf(token_review), 'a.pem')
+  assert.equal(await caFileOf({ ...token_review, ca_file: 'b.pem' }), 'b.pem')
+})
+
 const MTLS = {
   listen: { mtls: '127.0.0.1:4471' },
   mtls: { url: 'https://broker.example:4471', certificate_file: 'c.pem', key_file: 'c.key' },
@@ -173,6 +182,12 @@ const refused: readonly (readonly [title: string, settings: object, problem: str
     'url must be an origin',
   ],
   ['a proxy that is no address', { trust: [CORP], proxies: ['proxy'] }, 'proxies[0]: expected'],
+  [
+    'an IPv4 proxy in the spelling of IPv6, which no connection has',
+    { trust: [CORP], proxies: ['::ffff:10.0.0.7'] },
+    'proxies[0]: expected',
+  ],
+  ['a proxy with a zone', { trust: [CORP], proxies: ['fe80::1%eth0'] }, 'proxies[0]: expected'],
   [
     'a client that may do nothing',
     { trust: [CORP], clients: [{ client_id: 'x', jwks_file: 'k.json' }] },

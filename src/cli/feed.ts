@@ -1,0 +1,69 @@
+/** The revocation feed of a broker process: it publishes, and hears itself like everybody else. */
+import type { Logger } from 'pino'
+import type { Config } from '../config/config.ts'
+import type { SigningKeys } from '../mint/keys.ts'
+import type { FeedTransport } from '../revocation/feed.ts'
+import { RevocationPublisher } from '../revocation/publisher.ts'
+import { Revocations } from '../revocation/revocations.ts'
+import { available } from './settings.ts'
+import { messageOf } from './text.ts'
+
+/** A store that answers, but whose feed does not come round in this time, is not well. */
+const FIRST_BEAT_MS = 15_000
+
+const now = () => Date.now() / 1000
+
+/** The publisher and a holder of this process' own; both have heard the feed when resolved. */
+export async function openFeed(
+  config: Config,
+  { transport, keys, log }: { transport: FeedTransport; keys: SigningKeys; log: Logger },
+  stack: AsyncDisposableStack,
+): Promise<{ publisher: RevocationPublisher; revocations: Revocations }> {
+  // Keys rotate: the set is asked for at each look, not once.
+  const source = {
+    find: (kid: string | undefined, algorithm: string) =>
+      keys.verification(now()).find(kid, algorithm),
+    renew: () => keys.reload(),
+  }
+  let lastError: string | undefined
+  const publisher = new RevocationPublisher({
+    issuer: config.issuer,
+    key: () => keys.current(now()),
+    keys: source,
+    transport,
+    beatEveryMs: config.revocation.beatEveryMs,
+    onError: (error) => {
+      // Heartbeats come several times a second; the same trouble is one line.
+      const message = `revocations cannot be published: ${messageOf(error)}`
+      if (message !== lastError) log.error(message)
+      lastError = message
+    },
+  })
+  stack.defer(() => publisher.close())
+  const revocations = new Revocations({
+    issuer: config.issuer,
+    keys: source,
+    transport,
+    staleAfterMs: config.revocation.staleAfterMs,
+    onRefused: ({ kind, why }) => log.warn(`a ${kind} of the revocation feed is refused: ${why}`),
+  })
+  stack.defer(() => revocations.close())
+  await available(() =>
+    within(FIRST_BEAT_MS, Promise.all([publisher.start(), revocations.start()]), () =>
+      lastError === undefined ? 'no heartbeat of the revocation feed came back' : lastError,
+    ),
+  )
+  return { publisher, revocations }
+}
+
+async function within<T>(ms: number, promise: Promise<T>, why: () => string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(why())), ms)
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

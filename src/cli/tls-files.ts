@@ -1,0 +1,44 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { readFile, stat } from 'node:fs/promises'
+
+/** PEM: a certificate with its intermediates, and its private key. */
+export interface KeyPair {
+  readonly cert: string
+  readonly key: string
+}
+
+interface Files {
+  readonly certificateFile: string
+  readonly keyFile: string
+}
+
+/** Changes whenever one of the files does. */
+export async function stampOf({ certificateFile, keyFile }: Files): Promise<string> {
+  const parts: string[] = []
+  for (const file of [certificateFile, keyFile]) {
+    const { ino, size, mtimeNs, ctimeNs } = await stat(file, { bigint: true })
+    parts.push(`${ino}:${size}:${mtimeNs}:${ctimeNs}`)
+  }
+  return parts.join()
+}
+
+/** @throws {Error} naming the file; also when key and certificate do not belong together */
+export async function readKeyPair({ certificateFile, keyFile }: Files): Promise<KeyPair> {
+  const cert = await readFile(certificateFile, 'utf8')
+  const key = await readFile(keyFile, 'utf8')
+  const leaf = reading(certificateFile, 'a certificate in PEM', () => new X509Certificate(cert))
+  const privateKey = reading(keyFile, 'a private key in PEM', () => createPrivateKey(key))
+  if (!leaf.checkPrivateKey(privateKey)) {
+    throw new Error(`${keyFile} is not the key of ${certificateFile}`)
+  }
+  return { cert, key }
+}
+
+/** OpenSSL's words may quote what it read; ours name the file. */
+function reading<T>(file: string, expected: string, read: () => T): T {
+  try {
+    return read()
+  } catch {
+    throw new Error(`${file}: expected ${expected}`)
+  }
+}
