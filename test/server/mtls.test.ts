@@ -336,6 +336,8 @@ test('a foreign Host and a foreign Origin are refused here too', async () => {
     [{ origin: 'https://evil.example' }, 403],
     [{ origin: fixture.issuer }, 403],
     [{ origin: part.url }, 200],
+    [{ origin: `https://localhost:${part.address.port}` }, 200],
+    [{ origin: `http://localhost:${part.address.port}` }, 403],
   ] as const) {
     assert.equal((await sendTls(`${part.url}/healthz`, { tls, headers })).status, status)
   }

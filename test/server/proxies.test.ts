@@ -1,7 +1,9 @@
 // RFC 9440: certificates that a proxy passes on, and those that somebody else does.
 import assert from 'node:assert/strict'
+import { createServer, type IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { after, before, test } from 'node:test'
-import { ofProxies } from '../../src/server/client-certificate.ts'
+import { ofConnections, ofProxies } from '../../src/server/client-certificate.ts'
 import { certificateThumbprint } from '../../src/token/certificate.ts'
 import { generateSenderKey } from '../../src/token/proof.ts'
 import {
@@ -153,3 +155,31 @@ test('the metadata says so where a certificate can come by proxy', async () => {
 test('a list of proxies with a mistake in it is refused', () => {
   assert.throws(() => ofProxies(['192.0.2.1', '10.0.0.0/40']), /"10\.0\.0\.0\/40"/)
 })
+
+for (const [title, certificates] of [
+  ['a TLS listener', ofConnections()],
+  ['a listed proxy', ofProxies(['127.0.0.1'])],
+  ['a stranger', ofProxies([])],
+] as const) {
+  test(`nothing after the first look sees the fields of ${title}`, async () => {
+    const { promise, resolve } = Promise.withResolvers<IncomingMessage>()
+    const server = createServer((request, response) => {
+      certificates.receive(request)
+      resolve(request)
+      response.end()
+    })
+    await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening))
+    const { port } = server.address() as AddressInfo
+    const headers = {
+      'Client-Cert': [':AAAA:', ':BBBB:'],
+      'CLIENT-CERT-CHAIN': ':CCCC:',
+      'x-a': 'b',
+    }
+    await send(`http://127.0.0.1:${port}/`, { headers })
+    const { headers: left, rawHeaders } = await promise
+    assert.ok(!Object.keys(left).some((name) => name.startsWith('client-cert')))
+    assert.doesNotMatch(rawHeaders.join(), /client-cert|AAAA|BBBB|CCCC/i)
+    assert.deepEqual([left['x-a'], rawHeaders.includes('x-a')], ['b', true])
+    server.close()
+  })
+}
