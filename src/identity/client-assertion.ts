@@ -6,6 +6,7 @@ import type { Algorithm } from '../token/algorithm.ts'
 import { hashStrings } from '../token/hash-strings.ts'
 import { type Jws, JwsError, parseJws, verifyJws } from '../token/jws.ts'
 import { type LocalKeySet, localKeySet } from '../token/key-set.ts'
+import { REFUSED_PARAMETERS } from './issued-token.ts'
 
 export const ASSERTION_MAX_SECONDS = 300
 export const CLOCK_SKEW_SECONDS = 5
@@ -36,6 +37,12 @@ export function madeFrom({ iat, exp }: { readonly iat?: unknown; readonly exp: n
 /** The ledger id of an assertion; two of them never share it. */
 export function assertionSpendId(clientId: string, jti: string): string {
   return `a:${hashStrings([clientId, jti])}`
+}
+
+/** Why this assertion's header is not acceptable: the key is the registered one, whatever it says. */
+export function headerFault(header: Readonly<Record<string, unknown>>): string | undefined {
+  const named = REFUSED_PARAMETERS.find((name) => Object.hasOwn(header, name))
+  return named === undefined ? undefined : `the header has ${named}`
 }
 
 /** Why this assertion's claims are not acceptable; `undefined` when they are. */
@@ -105,8 +112,7 @@ function parse(text: string): Jws {
     if (!(error instanceof JwsError)) throw error
     return reject('assertion form')
   }
-  // A registered client's key is the registered one; only proofs of possession bring theirs along.
-  if (Object.hasOwn(jws.header, 'jwk')) reject('assertion form')
+  if (headerFault(jws.header) !== undefined) reject('assertion form')
   return jws
 }
 

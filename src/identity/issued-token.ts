@@ -23,7 +23,7 @@ const MAX_REMAINING_SECONDS = 24 * 60 * 60
 const SUBJECT = /^[^\p{C}\p{Zl}\p{Zp}]{1,1024}$/u
 
 /** Header parameters that would choose the key, or what is signed, from outside (RFC 8725 §3.10). */
-const REFUSED_PARAMETERS = ['jku', 'x5u', 'x5c', 'jwk', 'crit', 'b64', 'zip', 'enc']
+export const REFUSED_PARAMETERS = ['jku', 'x5u', 'x5c', 'jwk', 'crit', 'b64', 'zip', 'enc']
 
 /** What every token of one issuer must be. */
 export interface TokenRules {

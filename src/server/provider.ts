@@ -15,7 +15,13 @@ import { mintToken, newJti } from '../mint/mint.ts'
 import { refuse } from '../refusal.ts'
 import { sessionId } from '../token/session-id.ts'
 import { note } from './answer.ts'
-import { assertionFault, CLOCK_SKEW_SECONDS, madeFrom, spendAssertion } from './client-auth.ts'
+import {
+  assertionFault,
+  CLOCK_SKEW_SECONDS,
+  headerFault,
+  madeFrom,
+  spendAssertion,
+} from './client-auth.ts'
 import type { Proven } from './hosted-door.ts'
 import { CLIENT_ALGORITHMS } from './metadata.ts'
 import { CLIENT_SCOPES, type Client } from './parts.ts'
@@ -47,8 +53,8 @@ export function createProvider(parts: ProviderParts): Provider {
     clockTolerance: CLOCK_SKEW_SECONDS,
     ttl: { ClientCredentials: CLIENT_TOKEN_SECONDS },
     routes: { token: '/token' },
-    async assertJwtClientAuthClaimsAndHeader(ctx, claims) {
-      const fault = assertionFault(claims, { issuer, now: clock() })
+    async assertJwtClientAuthClaimsAndHeader(ctx, claims, header) {
+      const fault = headerFault({ ...header }) ?? assertionFault(claims, { issuer, now: clock() })
       if (fault !== undefined) throw new errors.InvalidClientAuth(fault)
       const { iat, exp } = claims as { iat?: unknown; exp: number }
       ;(ctx as unknown as Context).state.assertionMadeFrom = madeFrom({ iat, exp })

@@ -7,8 +7,8 @@ import { makeKey, signTexts } from '../identity/svids.ts'
 import { type Ask, DELEGATION, delegation, forms } from './ask.ts'
 import { seconds } from './domain.ts'
 import { startTrap, watchConnections } from './outbound.ts'
-import { assertGranted, assertRefused, type Fault } from './refuses.ts'
-import { AGENT, AGENT_PATH, botClient, startWorld } from './world.ts'
+import { assertGranted, assertRefused, type Fault, visit } from './refuses.ts'
+import { AGENT, AGENT_PATH, admin, botClient, startWorld } from './world.ts'
 
 const B = 'spiffe://corp.test/agents/b'
 const world = await startWorld({ after })
@@ -183,4 +183,24 @@ test('the key in the header of a proof is the one that counts', async () => {
     proof,
   })
   assert.deepEqual(claims.cnf, { jkt: key.jkt })
+})
+
+test('nor does an assertion for a token of the broker’s own doors say where its key is', async () => {
+  const { kid, privateKey: key } = admin
+  const asked = (header: Header): Ask => {
+    const { client_assertion: text, ...rest } = form.keyed(admin)
+    const client_assertion = resign(text!, header, { alg: 'ES256', kid, key, jwk: {} })
+    return { fields: { grant_type: 'client_credentials', ...rest, client_assertion } }
+  }
+  const granted = await visit(world, asked({}))
+  assert.equal(granted.status, 200)
+  for (const [name, header] of Object.entries(headers)) {
+    const { status, body, records } = await visit(world, asked(header))
+    assert.deepEqual(
+      [status, body.error, records[0]?.reason],
+      [401, 'invalid_client', 'client_rejected'],
+      name,
+    )
+  }
+  assert.deepEqual(trap.calls(), 1)
 })
