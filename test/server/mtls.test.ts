@@ -10,6 +10,7 @@ import { certificateThumbprint } from '../../src/token/certificate.ts'
 import { generateSenderKey } from '../../src/token/proof.ts'
 import {
   AGENT,
+  assertion,
   claimsOf,
   exchangeForm,
   type Fixture,
@@ -17,6 +18,7 @@ import {
   seconds,
   send,
   startFixture,
+  testClient,
   transfer,
 } from './fixture.ts'
 import {
@@ -31,6 +33,8 @@ import {
   tlsOptions,
 } from './tls.ts'
 
+const admin = testClient('admin', { scopes: ['writ:admin', 'writ:introspect'] })
+
 let fixture: Fixture
 let part: Awaited<ReturnType<typeof mtlsPart>>
 let other: DevelopmentDomain
@@ -41,6 +45,7 @@ before(async () => {
   other = await createDevelopmentDomain({ directory, trustDomain: 'other.test' })
   fixture = await startFixture({
     domains: [other],
+    clients: [admin.client],
     withDomain: async (domain) => {
       part = await mtlsPart(domain)
       return { mtls: part }
@@ -84,6 +89,15 @@ test('a certificate alone gets a token that is bound to it', async () => {
     [record.outcome, record.door, record.workload],
     ['issued', 'client_credentials', AGENT],
   )
+})
+
+test('introspection names the certificate, and the token as Bearer', async () => {
+  const token = String((await post(ownForm())).body.access_token)
+  const body = new URLSearchParams({ token, ...assertion(fixture.issuer, admin) })
+  const answer = await send(`${fixture.issuer}/introspect`, { body })
+  const { active, token_type, cnf } = answer.body
+  assert.deepEqual([active, token_type], [true, 'Bearer'])
+  assert.deepEqual(cnf, { 'x5t#S256': certificateThumbprint(derOf(agent)) })
 })
 
 test('with a DPoP proof beside the certificate the token is bound to the proof', async () => {
