@@ -10,7 +10,13 @@ export {
 } from './fetch.ts'
 export type { JwtSvid } from './jwt-svids.ts'
 export { pemOf, type X509Source } from './source.ts'
-export { createSpiffe, type Spiffe, type SpiffeConnect, type SpiffeOptions } from './spiffe.ts'
+export {
+  createSpiffe,
+  type Spiffe,
+  type SpiffeConnect,
+  type SpiffeConnections,
+  type SpiffeOptions,
+} from './spiffe.ts'
 export { openSvidFiles, type SvidFiles, type SvidFilesOptions } from './svid-files.ts'
 export {
   type BundlesListener,

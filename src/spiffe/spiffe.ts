@@ -11,8 +11,8 @@ export interface SpiffeOptions extends WorkloadApiOptions {
   readonly self?: string
 }
 
-/** What an agent needs for connections that prove who is at their ends. */
-export interface SpiffeConnect {
+/** Connections that prove who is at their ends. */
+export interface SpiffeConnections {
   /**
    * A `fetch` whose every connection has proved the other end to be this SPIFFE ID before anything is
    * sent. Without an id it is an ordinary https server. With `mutual`, our certificate of the moment
@@ -27,14 +27,17 @@ export interface SpiffeConnect {
   spiffeId(): Promise<string>
 }
 
+/** What an agent needs of SPIFFE. */
+export interface SpiffeConnect extends SpiffeConnections {
+  /** The same, but kept to our certificate of this moment, for a token that is bound to it. */
+  pinned(): Promise<SpiffeConnections>
+}
+
 export interface Spiffe {
   /** A JWT-SVID for the broker: `createAgent({ identity: spiffe.jwt })`. */
   readonly jwt: () => Promise<string>
   /** `createAgent({ spiffe: spiffe.connect })`. */
-  readonly connect: SpiffeConnect & {
-    /** The same, but keeps to our certificate of this moment. */
-    pinned(): Promise<SpiffeConnect>
-  }
+  readonly connect: SpiffeConnect
   readonly api: WorkloadApi
   close(): Promise<void>
 }

@@ -3,7 +3,7 @@
  *
  * A stream is opened when somebody first asks for what it carries, and then followed until `close`.
  */
-import { Client, credentials, type ServiceError } from '@grpc/grpc-js'
+import { Client, credentials, type ServiceError, status } from '@grpc/grpc-js'
 import { createBackoff } from './backoff.ts'
 import { parseEndpoint } from './endpoint.ts'
 import { SpiffeError } from './error.ts'
@@ -133,12 +133,18 @@ export function openWorkloadApi(options: WorkloadApiOptions = {}): WorkloadApi {
   ): Promise<JwtSvidResponse> {
     const until = Date.now() + (patient ? waitMs : Math.min(waitMs, IMPATIENT_MS))
     const backoff = createBackoff(first, longest)
+    let before: SpiffeError | undefined
     for (;;) {
       if (closing.signal.aborted) throw closed()
       const answer = await callOnce(audience, spiffeId, until)
       if (!('code' in answer)) return answer
       if (closing.signal.aborted) throw closed()
-      const problem = apiError(answer, address)
+      // That our own time is over says less than what it was spent on.
+      const problem =
+        answer.code === status.DEADLINE_EXCEEDED && before !== undefined
+          ? before
+          : apiError(answer, address)
+      before = problem
       const pauseMs = backoff.next()
       if (!patient || verdictOf(answer) === 'fatal' || Date.now() + pauseMs >= until) throw problem
       report(problem)

@@ -4,6 +4,8 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createDevelopmentDomain, type DevelopmentDomain } from '../../src/identity/development.ts'
+import type { X509Source } from '../../src/spiffe/source.ts'
+import { believe, type X509Svid } from '../../src/spiffe/x509-context.ts'
 import type { SvidMessage } from './endpoint-server.ts'
 
 export interface Svid {
@@ -77,4 +79,19 @@ export function pkcs8Of(pem: string): Uint8Array {
 /** Waits until something is true; the test's own time limit ends a wait in vain. */
 export async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5))
+}
+
+/** An identity with more authorities than its own domain's. */
+export async function believing(
+  svids: readonly X509Svid[],
+  bundles: Record<string, readonly Uint8Array[]>,
+): Promise<X509Source> {
+  const context = believe(svids, new Map(Object.entries(bundles)), Date.now() / 1000)
+  return {
+    x509: async () => context,
+    onX509(listener) {
+      listener(context)
+      return () => {}
+    },
+  }
 }

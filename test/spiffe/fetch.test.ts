@@ -5,13 +5,11 @@ import type { AddressInfo } from 'node:net'
 import { after, afterEach, before, test } from 'node:test'
 import type { PeerCertificate, TLSSocket } from 'node:tls'
 import { createSpiffeFetch, type SpiffeFetch } from '../../src/spiffe/fetch.ts'
-import type { X509Source } from '../../src/spiffe/source.ts'
 import { provePeer } from '../../src/spiffe/tls-peer.ts'
 import { openWorkloadApi, type WorkloadApi } from '../../src/spiffe/workload-api.ts'
-import { believe, type X509Svid } from '../../src/spiffe/x509-context.ts'
 import { certificateThumbprint } from '../../src/token/certificate.ts'
 import { ID, intermediate, leaf, pem, root } from '../identity/x509-maker.ts'
-import { type Domain, makeDomain, type Svid } from './domains.ts'
+import { believing, type Domain, makeDomain, type Svid } from './domains.ts'
 import { EndpointServer } from './endpoint-server.ts'
 import { resume, serveEar, serveHttps } from './tls-servers.ts'
 
@@ -50,23 +48,6 @@ function fetchTo(spiffeId: string, mutual = false): SpiffeFetch {
   const fetch = createSpiffeFetch({ source: api, peer: { spiffeId }, mutual })
   closers.push(() => fetch.close())
   return fetch
-}
-
-/** An identity with more authorities than its own domain's. */
-async function believing(
-  own: X509Svid | undefined,
-  bundles: Record<string, readonly Uint8Array[]>,
-): Promise<X509Source> {
-  assert.ok(own)
-  const material = { ...own, spiffeId: own.spiffeId }
-  const context = believe([material], new Map(Object.entries(bundles)), Date.now() / 1000)
-  return {
-    x509: async () => context,
-    onX509(listener) {
-      listener(context)
-      return () => {}
-    },
-  }
 }
 
 async function https(
@@ -108,7 +89,7 @@ test('a peer is proven by way of the intermediates it sends, in any order', asyn
   const lower = intermediate(upper, { ...times, subject: 'lower' })
   const served = leaf(lower, times)
   const { svids } = await api.x509()
-  const source = await believing(svids[0], { 'corp.test': [corp.caDer, authority.der] })
+  const source = await believing(svids, { 'corp.test': [corp.caDer, authority.der] })
   const key = served.keys.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
   for (const [chain, proven] of [
     [[served, lower, upper], true],
