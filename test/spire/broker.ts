@@ -31,6 +31,8 @@ export interface Broker {
   audit(): Promise<Record<string, unknown>[]>
   /** Runs `writ revoke` for an agent. */
   revoke(agent: string): Promise<void>
+  /** The end of what it logged. */
+  printed(): string
   stop(): Promise<void>
 }
 
@@ -84,6 +86,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
       const what = ['revoke', `agent:${agent}`, '--config', configFile, '--reason', 'test']
       await run(process.execPath, [...MAIN, ...what, '--for', '10m'])
     },
+    printed: () => broker.printed(),
     stop: () => broker.stop(),
   }
 }

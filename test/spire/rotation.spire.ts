@@ -9,7 +9,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { connect } from 'node:tls'
 import type { Face } from './agent.ts'
 import type { AuthorityKind, CertificateFiles, Spire } from './spire.ts'
-import { AGENT, PARTNER, SERVER, startWorld, type World } from './world.ts'
+import { AGENT, explain, PARTNER, SERVER, startWorld, type World } from './world.ts'
 
 const CALLERS: readonly (readonly [string, Face])[] = [AGENT, PARTNER].flatMap((id) =>
   (['jwt', 'x509', 'mtls'] as const).map((face) => [id, face] as const),
@@ -31,6 +31,7 @@ before(async () => {
   await world.startServer(SERVER)
 })
 after(() => world?.stop())
+explain(() => world)
 
 test('not one call fails while every SVID and every authority is replaced', async (t) => {
   const until = Date.now() + RUN_SECONDS * 1000

@@ -41,7 +41,7 @@ const run = spawn(
     // The longest file mostly waits for certificates to run out; the others run meanwhile.
     '--test-concurrency=3',
     '--test-timeout=280000',
-    `--test-reporter=${new URL('../support/report.ts', import.meta.url).href}`,
+    `--test-reporter=${new URL('./report.ts', import.meta.url).href}`,
     '--test-reporter-destination=stdout',
     ...files.sort(),
   ],

@@ -5,6 +5,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { afterEach } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { type AgentConfig, type AgentProcess, startAgent } from './agent.ts'
 import { fetchX509Svid } from './api.ts'
@@ -37,6 +38,8 @@ export interface World {
   startServer(id: string): Promise<Child>
   /** Everything the MCP server has written to its audit log. */
   readonly serverAuditFile: string
+  /** What the broker and the MCP server said last, for whoever has to find out why a test failed. */
+  printed(): string
   stop(): Promise<void>
 }
 
@@ -128,6 +131,7 @@ export async function startWorld(): Promise<World> {
 
     const serverAuditFile = join(directory, 'server-audit.jsonl')
     const agents = new Map<string, AgentProcess>()
+    let server: Child | undefined
     const world: World = {
       corp,
       partner,
@@ -154,12 +158,14 @@ export async function startWorld(): Promise<World> {
         const config = { issuer, resource, socket: corp.socket, auditFile: serverAuditFile }
         const args = ['--disable-warning=ExperimentalWarning', SERVER_MAIN, JSON.stringify(config)]
         const child = start(programs.get(id)!, args)
+        server = child
         stopping.push(() => child.stop())
         await until('the MCP server does not come up', child, async () =>
           child.printed().includes('listening on') ? true : undefined,
         )
         return child
       },
+      printed: () => `broker: ${broker.printed()}\nMCP server: ${server?.printed()}`,
       stop,
     }
     return world
@@ -167,3 +173,13 @@ export async function startWorld(): Promise<World> {
 }
 
 const SERVER_MAIN = fileURLToPath(new URL('./server-main.ts', import.meta.url))
+
+/** Prints what the programs said, once, when a test of the file fails. */
+export function explain(world: () => World | undefined): void {
+  let explained = false
+  afterEach((t) => {
+    if (explained || !('passed' in t) || t.passed) return
+    explained = true
+    process.stderr.write(`${world()?.printed()}\n`)
+  })
+}

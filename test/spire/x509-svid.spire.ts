@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { after, before, test } from 'node:test'
 import type { Face } from './agent.ts'
 import type { Child } from './child.ts'
-import { AGENT, PARTNER, SERVER, STRANGER, startWorld, type World } from './world.ts'
+import { AGENT, explain, PARTNER, SERVER, STRANGER, startWorld, type World } from './world.ts'
 
 const FACES: readonly Face[] = ['jwt', 'x509', 'mtls']
 let world: World
@@ -14,6 +14,7 @@ before(async () => {
   server = await world.startServer(SERVER)
 })
 after(() => world?.stop())
+explain(() => world)
 
 for (const id of [AGENT, PARTNER]) {
   for (const face of FACES) {
