@@ -21,6 +21,7 @@ export function recordOf(
     workload: claims?.client_id,
     principal: claims?.sub,
     actors: claims?.act === undefined ? undefined : actors(claims.act),
+    links: claims?.via,
     session: claims?.sid,
     task: claims?.txn,
     server: resource,
@@ -30,7 +31,7 @@ export function recordOf(
     definitionHash: granted?.definition_hash,
     inputHash: granted?.input_hash,
     jti: claims?.jti,
-    key: holder === undefined ? undefined : 'jkt' in holder ? holder.jkt : holder.certificate,
+    key: holder && ('jkt' in holder ? holder.jkt : `x5t#S256:${holder.certificate}`),
     address: exam.request.address,
   })
 }

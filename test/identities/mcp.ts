@@ -80,7 +80,7 @@ export interface Call {
 }
 
 /** Calls the tool `add`. */
-export async function callTool(mcp: Mcp, call: Call): Promise<number> {
+export async function callTool(mcp: Pick<Mcp, 'url'>, call: Call): Promise<number> {
   const { token, key, by, session, headers, from, text = 'hello' } = call
   const proof = key && {
     dpop: makeProof(key, { method: 'POST', url: mcp.url, now: seconds(), accessToken: token }),

@@ -74,7 +74,7 @@ function said() {
 }
 
 test('at the gate Client-Cert from a stranger proves nothing, and from a listed proxy it does', async () => {
-  const { body } = await assertGranted(world, alone({ by: own }))
+  const { body, record } = await assertGranted(world, alone({ by: own }))
   const token = String(body.access_token)
   const headers = headerOf(own)
   const runs = mcp.runs()
@@ -87,6 +87,8 @@ test('at the gate Client-Cert from a stranger proves nothing, and from a listed 
   assert.equal(mcp.runs(), runs)
   assert.equal(await callTool(mcp, { token, headers, from: PROXY }), 200)
   assert.equal(mcp.runs(), runs + 1)
+  // Broker and gate call one certificate by one name.
+  assert.deepEqual([mcp.records.at(-1)?.key, mcp.records.at(-1)?.jti], [record.key, record.jti])
 })
 
 test('a delegation token is no access token', async () => {
