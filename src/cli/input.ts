@@ -1,7 +1,22 @@
 import { readFile } from 'node:fs/promises'
 import { CliError } from './answer.ts'
+import { withoutCredentials } from './text.ts'
 
 const MAX_INPUT_BYTES = 2 * 1024 * 1024
+/** The longest path of Linux. */
+const MAX_NAME_CHARACTERS = 4096
+
+/**
+ * What is typed stays in the shell's history, and everybody on the machine sees it while it runs.
+ *
+ * @throws {CliError} usage, without repeating it, when a credential was given in place of a name
+ */
+export function refuseCredential(name: string): void {
+  if (withoutCredentials(name) === name && name.length <= MAX_NAME_CHARACTERS) return
+  throw new CliError('usage', 'the credential itself was given, expected a file or -', {
+    hint: 'what is on the command line stays in the shell history; pipe it in instead',
+  })
+}
 
 /** Reads a file, or standard input for `-`. @throws {CliError} usage, when it cannot be read */
 export async function readInput(name: string): Promise<string> {

@@ -2,13 +2,13 @@ import { Command, CommanderError } from 'commander'
 import { Refusal } from '../refusal.ts'
 import { CliError, EXIT, printError } from './answer.ts'
 import { addCatalogue } from './catalogue.ts'
-import { addIdentity } from './identity-dev.ts'
+import { addIdentity } from './identity.ts'
 import { addKeys } from './keys.ts'
 import { addPolicy } from './policy.ts'
 import { addRedisAcl } from './redis-acl.ts'
 import { addRevoke } from './revoke.ts'
 import { addServe } from './serve.ts'
-import { printable } from './text.ts'
+import { printable, withoutCredentials } from './text.ts'
 import { addToken } from './token-inspect.ts'
 
 const USAGE = `Usage: writ <command> [options]
@@ -25,6 +25,7 @@ One token, one caller, one MCP action, once.
   writ token inspect [file|-]       what is this token good for?
   writ revoke <target>              stop a token, a session, an agent or a principal
   writ redis-acl                    print the Redis users of broker and verifiers
+  writ identity inspect [file|-]    what does this token or certificate prove, and to whom?
   writ identity dev                 make a development trust domain and issue from it
 
 Options of every command:
@@ -85,7 +86,9 @@ export function toCliError(error: unknown): CliError {
       return new CliError('usage', 'a subcommand is missing', { hint: 'run writ --help' })
     }
     const message = error.message.replace(/^error: /, '').replace(/\.$/, '')
-    return new CliError('usage', lowerFirst(message), { hint: 'run writ --help' })
+    // It repeats what it could not read, and that may be a credential.
+    const shown = lowerFirst(withoutCredentials(message))
+    return new CliError('usage', shown, { hint: 'run writ --help' })
   }
   if (error instanceof Refusal) return refusalError(error)
   const { name, code, message } = error as NodeJS.ErrnoException

@@ -12,6 +12,15 @@ export function printable(text: string): string {
   })
 }
 
+/** A compact JWS or JWE begins with a JSON object in base64url. */
+const TOKEN = /(?:eyJ|ew[o0])[\w-]{8,}(?:\.[\w-]*)+/g
+const PEM = /-----BEGIN[\s\S]*?(?:-----END [A-Z0-9 ]+-----|$)/g
+
+/** The text with every token and PEM block taken out of it. */
+export function withoutCredentials(text: string): string {
+  return text.replace(PEM, '[left out]').replace(TOKEN, '[left out]')
+}
+
 /** Lines of `name  value`, indented and aligned; those without a value are left out. */
 export function table(rows: readonly (readonly [string, string | undefined])[]): string {
   const shown = rows.filter((row): row is readonly [string, string] => row[1] !== undefined)

@@ -4,7 +4,7 @@ import { ACTION_SCOPE, SESSION_SCOPE } from '../token/claims.ts'
 import { decodeJsonSegment, JwsError, splitJws } from '../token/jws.ts'
 import { type Answer, CliError } from './answer.ts'
 import { addGroup, finish } from './command.ts'
-import { readInput } from './input.ts'
+import { readInput, refuseCredential } from './input.ts'
 import { instant, table } from './text.ts'
 
 export function addToken(root: Command): void {
@@ -25,11 +25,7 @@ export function addToken(root: Command): void {
  * @throws {CliError} refused when the text is no token
  */
 export async function inspectToken(source: string, now: number): Promise<Answer> {
-  if (/^ey[\w-]+\.[\w-]+\.[\w-]*$/.test(source)) {
-    throw new CliError('usage', 'the token itself was given, expected a file or -', {
-      hint: 'a token on the command line stays in the shell history; pipe it in instead',
-    })
-  }
+  refuseCredential(source)
   const { header, claims } = decodeToken((await readInput(source)).trim())
   const kind = kindOf(header, claims)
   const expiresInSeconds = typeof claims.exp === 'number' ? claims.exp - now : undefined

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { Command } from 'commander'
 import { addCatalogue } from '../../src/cli/catalogue.ts'
-import { addIdentity } from '../../src/cli/identity-dev.ts'
+import { addIdentity } from '../../src/cli/identity.ts'
 import { addKeys } from '../../src/cli/keys.ts'
 import { addPolicy } from '../../src/cli/policy.ts'
 import { addRedisAcl } from '../../src/cli/redis-acl.ts'
@@ -128,6 +128,6 @@ test('a wrong command line is seen', () => {
   for (const line of ['writ fly', 'writ keys', 'writ keys new --kind x', 'writ serve now']) {
     assert.throws(() => check(line, false), line)
   }
-  assert.throws(() => check('writ identity dev', true))
+  assert.throws(() => check('writ policy explain', true))
   assert.throws(() => check('writ revoke', true))
 })
