@@ -259,10 +259,7 @@ test('only for conformance tests, and with a warning each time, is an unbound to
   const agents = [agentFor(options), agentFor(options)]
   await new Promise((resolve) => setImmediate(resolve))
   process.off('warning', note)
-  assert.deepEqual(
-    warnings.map(({ code }) => code),
-    ['WRIT_UNSAFE_BEARER', 'WRIT_UNSAFE_BEARER'],
-  )
+  assert.equal(warnings.filter(({ code }) => code === 'WRIT_UNSAFE_BEARER').length, 2)
   broker.answer = { token_type: 'Bearer' }
   await agents[0]?.fetch(url, message('ping')).catch(() => {})
   assert.match(server.received.at(-1)?.authorization ?? '', /^Bearer /)
