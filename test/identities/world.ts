@@ -41,6 +41,8 @@ export interface World extends Issuers {
   audited(): Promise<JsonObject[]>
   /** Signs what the broker itself would never sign. */
   sign(claims: TokenClaims): string
+  /** Something to close before the broker is. */
+  closing(close: () => void): void
 }
 
 export interface WorldOptions {
@@ -141,5 +143,6 @@ export async function startWorld(
     other: other!,
     audited: () => readRecords(at('audit')),
     sign: (claims) => mintToken(claims, keys.current(seconds())),
+    closing: (close) => stack.defer(close),
   }
 }
