@@ -1,6 +1,4 @@
 import assert from 'node:assert/strict'
-import type { ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
@@ -8,32 +6,15 @@ import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { skipWithoutRedis, startRedis } from '../support/redis.ts'
+import { type Running, serve, until } from './serving.ts'
 import { askForToken, makeSite, type Site } from './site.ts'
 import { collect, start, temporaryDirectory, writ } from './writ.ts'
 
-interface Serving extends Site {
-  readonly child: ChildProcess
-  output(): { stdout: string; stderr: string }
-  exit: Promise<number | null>
-}
+interface Serving extends Site, Running {}
 
 async function serving(t: TestContext, changes: Record<string, unknown> = {}): Promise<Serving> {
   const site = await makeSite(await temporaryDirectory(t), changes)
-  const child = start(['serve', '--config', 'writ.yaml', '--json'], { cwd: site.cwd })
-  const output = collect(child)
-  const exit = once(child, 'exit').then(([code]) => code as number | null)
-  t.after(() => child.kill('SIGKILL'))
-  while (!output().stdout.includes('\n') && child.exitCode === null) await sleep(20)
-  assert.equal(child.exitCode, null, output().stdout + output().stderr)
-  return { ...site, child, output, exit }
-}
-
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  for (let look = 0; look < 800; look += 1) {
-    if (await condition()) return
-    await sleep(25)
-  }
-  assert.fail('it did not happen')
+  return { ...site, ...(await serve(t, site.cwd)) }
 }
 
 // Each starts on a new store and waits for it, so they wait together.

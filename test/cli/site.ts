@@ -55,7 +55,6 @@ export async function makeSite(
   await writeFile(join(cwd, 'policies', 'bank.cedar'), POLICIES)
   const settings = {
     issuer,
-    listen: { public: new URL(issuer).host, admin: '127.0.0.1:0' },
     keys: { directory: 'keys' },
     store: { sqlite: { file: 'writ.db' } },
     trust: [{ spiffe: 'corp.test', bundle: { file: 'domain/bundle.json' } }],
@@ -63,6 +62,7 @@ export async function makeSite(
     policies: 'policies',
     audit: { directory: 'audit' },
     ...changes,
+    listen: { public: new URL(issuer).host, admin: '127.0.0.1:0', ...(changes.listen as object) },
   }
   const config = join(cwd, 'writ.yaml')
   await writeFile(config, JSON.stringify(settings))
@@ -99,7 +99,7 @@ export async function askForToken(
   return { status: response.status, body: (await response.json()) as Record<string, unknown> }
 }
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve) => {
     const probe = createServer().listen(0, '127.0.0.1', () => {
       const { port } = probe.address() as { port: number }

@@ -143,7 +143,8 @@ when { context.input.amount <= 100 };
       return signJws(typ === undefined ? {} : { typ }, claims as JsonObject, key)
     },
     assertion(more = {}) {
-      const claims = { iss: 'batch', sub: 'batch', aud: site.issuer, exp: seconds() + 60 }
+      const times = { iat: seconds(), exp: seconds() + 60 }
+      const claims = { iss: 'batch', sub: 'batch', aud: site.issuer, ...times }
       const jti = `${performance.now()}`
       return signJws({ typ: 'JWT' }, { ...claims, jti, ...more } as JsonObject, client)
     },
