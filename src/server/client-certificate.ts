@@ -6,10 +6,10 @@
  * no later code can believe them by accident (RFC 9440 §2.4).
  */
 import type { IncomingMessage } from 'node:http'
+import { headerValues, removeHeaders } from '../lib/raw-headers.ts'
 import { refuse } from '../refusal.ts'
 import type { PresentedCertificate } from '../token/certificate.ts'
 import { ClientCertError, createTrustedPeers, parseClientCert } from '../token/client-cert.ts'
-import { headerValues, removeHeaders } from './header-values.ts'
 import { peerCertificate } from './peer-certificate.ts'
 
 const LEAF = 'client-cert'

@@ -7,6 +7,7 @@
  */
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
+import { headerValues } from '../lib/raw-headers.ts'
 import { refuse } from '../refusal.ts'
 import type { Address } from './parts.ts'
 
@@ -34,10 +35,11 @@ export function createGuard(
     hosts.add(`${host}:${listener.port}`)
     origins.add(`${scheme}://${host}:${listener.port}`)
   }
-  return ({ headers, rawHeaders, socket }) => {
+  return (request) => {
+    const { headers, socket } = request
     const { host, origin } = headers
     // Node keeps the first of several; what stands before us may go by the last (RFC 9112 §3.2).
-    if (host === undefined || hasTwoHosts(rawHeaders)) {
+    if (host === undefined || headerValues(request, 'host').length > 1) {
       refuse({ code: 'origin_refused', header: 'host' })
     }
     if (!(hosts.has(host.toLowerCase()) || isReached(host, socket))) {
@@ -47,15 +49,6 @@ export function createGuard(
       refuse({ code: 'origin_refused', header: 'origin' })
     }
   }
-}
-
-function hasTwoHosts(rawHeaders: readonly string[]): boolean {
-  let count = 0
-  for (let i = 0; i < rawHeaders.length; i += 2) {
-    const name = rawHeaders[i]!
-    if (name.length === 4 && name.toLowerCase() === 'host') count += 1
-  }
-  return count > 1
 }
 
 /**

@@ -6,12 +6,12 @@ import { PassThrough } from 'node:stream'
 import type { Context, Next } from 'koa'
 import type { Broker } from '../exchange/broker.ts'
 import { spendSenderProof, verifySenderProof } from '../exchange/sender-proof.ts'
+import { headerValues } from '../lib/raw-headers.ts'
 import { Refusal } from '../refusal.ts'
 import type { VerifiedProof } from '../token/dpop.ts'
 import { note } from './answer.ts'
 import type { Visit } from './exchange-door.ts'
 import type { Form } from './form.ts'
-import { headerValues } from './header-values.ts'
 import { isSpiffeClient } from './presented-client.ts'
 
 /** What the hosted grants know about the sender, put on the koa context here. */

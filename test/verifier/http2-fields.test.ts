@@ -23,11 +23,11 @@ after(async () => {
 const NAMES = ['accept', 'content-type', 'authorization', 'dpop']
 
 /** Sends a right request with these fields besides, which a well-behaved client would not send. */
-async function ask(...besides: string[]): Promise<number | undefined> {
+async function ask(besides: string[], authority = 'mcp.example'): Promise<number | undefined> {
   const { port } = server.address() as AddressInfo
   const session = connect(`http://127.0.0.1:${port}`, { strictSingleValueFields: false } as object)
   const sent = request({ token: mint(claimsFor({})), message: callMessage() })
-  const fields = [':method', 'POST', ':path', '/mcp', ':scheme', 'http', ':authority', 'mcp.example']
+  const fields = [':method', 'POST', ':path', '/mcp', ':scheme', 'http', ':authority', authority]
   for (const name of NAMES) for (const value of sent.headers(name)) fields.push(name, value)
   const stream = session.request([...fields, ...besides] as never)
   stream.end(sent.body)
@@ -42,14 +42,20 @@ async function ask(...besides: string[]): Promise<number | undefined> {
 }
 
 describe('over HTTP/2', () => {
-  const cases: [title: string, besides: string[], status: number][] = [
+  const cases: [title: string, besides: string[], status: number, authority?: string][] = [
     ['a right request is allowed', [], 200],
     ['a Host that equals the authority is allowed', ['host', 'mcp.example'], 200],
     ['a second Authorization is seen', ['authorization', 'DPoP of.another.token'], 401],
     ['a second Content-Type is seen', ['content-type', 'text/plain'], 400],
-    ['a Host of somebody else beside our authority is seen', ['host', 'evil.example'], 421],
+    ['a Host of somebody else beside our authority is seen', ['host', 'evil.example'], 403],
+    [
+      'our Host beside the authority of somebody else is seen',
+      ['host', 'mcp.example'],
+      403,
+      'evil.example',
+    ],
   ]
-  for (const [title, besides, status] of cases) {
-    test(title, async () => assert.equal(await ask(...besides), status))
+  for (const [title, besides, status, authority] of cases) {
+    test(title, async () => assert.equal(await ask(besides, authority), status))
   }
 })

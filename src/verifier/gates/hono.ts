@@ -1,7 +1,8 @@
 import type { IncomingMessage } from 'node:http'
+import { removeHeaders } from '../../lib/raw-headers.ts'
 import type { Verifier } from '../verifier.ts'
 import { believable, checkFetch, finish, metadataResponse, refusalResponse } from './fetch.ts'
-import { nodePeer, PARSER_RAN_BEFORE, type Peer, removeHeaders } from './node-request.ts'
+import { nodePeer, PARSER_RAN_BEFORE, type Peer } from './node-request.ts'
 
 /** What of Hono's context the gate uses. */
 export interface HonoContext {

@@ -6,6 +6,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
+import { headerValues, removeHeaders } from '../../lib/raw-headers.ts'
 import type { AuthInfo } from '../auth-info.ts'
 import type { Allowed, GateRequest, Outcome, Refused } from '../request.ts'
 import type { Verifier } from '../verifier.ts'
@@ -46,23 +47,20 @@ function requestOf(
   path: string,
   body: Uint8Array | undefined,
 ): GateRequest {
-  const distinct = req.headersDistinct
   return {
     method: req.method ?? '',
     path,
-    headers(name) {
-      const values = distinct?.[name] ?? req.headers[name]
-      if (values === undefined) {
-        // HTTP/2 has no Host; its `:authority` is the same (RFC 9113 §8.3.1).
-        return name === 'host' && req.headers[':authority'] !== undefined
-          ? [String(req.headers[':authority'])]
-          : []
-      }
-      return typeof values === 'string' ? [values] : values
-    },
+    headers: (name) => (name === 'host' ? hostsOf(req) : headerValues(req, name)),
     body,
     ...seenOf(verifier, nodePeer(req)),
   }
+}
+
+/** HTTP/2's `:authority` is the Host; one that is sent besides must say the same (RFC 9113 §8.3.1). */
+function hostsOf(req: NodeRequest): string[] {
+  const hosts = headerValues(req, 'host')
+  const [authority] = headerValues(req, ':authority')
+  return authority === undefined ? hosts : [authority, ...hosts.filter((one) => one !== authority)]
 }
 
 /** Who is at the other end of a connection, as the runtime has seen it; no header says any of it. */
@@ -90,17 +88,6 @@ export function seenOf(
 ): Pick<GateRequest, 'address' | 'peerCertificate'> {
   const { certificates } = verifier
   return { address: peer.address, peerCertificate: certificates ? peer.certificate : undefined }
-}
-
-/** In every form in which Node hands headers out. */
-export function removeHeaders(req: IncomingMessage, names: readonly string[]): void {
-  for (const name of names) {
-    delete req.headers[name]
-    delete req.headersDistinct?.[name]
-    for (let at = req.rawHeaders.length - 2; at >= 0; at -= 2) {
-      if (req.rawHeaders[at]?.toLowerCase() === name) req.rawHeaders.splice(at, 2)
-    }
-  }
 }
 
 /**
