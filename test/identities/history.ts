@@ -45,6 +45,10 @@ export class History {
     }
   }
 
+  get changes(): number {
+    return this.#generations.length - 1
+  }
+
   answered(answer: Answer & { readonly kind: Kind; readonly member: number }): void {
     this.#answers.push(answer)
   }
@@ -69,7 +73,7 @@ export class History {
         wrong.push(`${this.name} ${kind} ${member} in bundle ${which}: ${answer.status}`)
       }
     }
-    const changes = this.#generations.length - 1
+    const { changes } = this
     const emptied = this.#generations.filter((one) => one.emptied).length - 1
     return { changes, emptied, met: met.size, granted, refused, either, wrong }
   }

@@ -135,7 +135,7 @@ function visitTls(url: string, options: object) {
 }
 
 const brief = () => {
-  const notAfter = Math.ceil(seconds()) + 3
+  const notAfter = Math.ceil(seconds()) + 2
   return { identity: world.corp.certificate(AGENT_PATH, { notAfter }), notAfter }
 }
 const until = async (at: number) => {
