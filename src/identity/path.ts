@@ -2,8 +2,9 @@
  * Builds and validates certification paths (RFC 5280 §6, as far as SPIFFE uses it).
  *
  * The search goes from the leaf up and tries every way, since a broken or expired cross-certificate
- * must not hide a good path. Who sends the certificates decides how many ways there are, so each
- * signature is checked once, and all of them together at most 100 times.
+ * must not hide a good path. Signatures are checked last and from the anchor down, so a key is used only
+ * after somebody trusted has signed for it: else a stranger could choose keys whose signatures take long to
+ * check. Who sends the certificates also decides how many ways there are, so both are counted.
  */
 import { checkAnchor, checkAuthority, isSelfIssued, PURPOSE, sameBytes } from './authority.ts'
 import type { Certificate } from './certificate.ts'
@@ -25,8 +26,8 @@ export interface PathRequest {
 
 const MAX_DEPTH = 8
 const MAX_SIGNATURE_CHECKS = 100
-/** Steps that need no signature check are cheap, but there can be very many of them. */
-const MAX_STEPS = 10_000
+/** Issuers that fit by name are cheap to look at, but there can be very many ways through them. */
+const MAX_STEPS = 1_000
 
 /**
  * Finds a valid path from the leaf to an anchor.
@@ -54,6 +55,7 @@ export function validatePath(request: PathRequest): Certificate[] {
 class Search {
   readonly #request: PathRequest
   readonly #maxDepth: number
+  readonly #holders = new Map<Certificate, string>()
   readonly #verdicts = new Map<Certificate, Map<Certificate, boolean>>()
   #signatureChecks = 0
   #steps = 0
@@ -75,28 +77,31 @@ class Search {
     const child = path[path.length - 1]
     if (child === undefined) return undefined
     for (const anchor of this.#request.anchors) {
-      if (this.#vouches(anchor, child, { counted, check: checkAnchor })) return [...path, anchor]
+      if (!this.#mayVouch(anchor, child, { counted, check: checkAnchor })) continue
+      const whole = [...path, anchor]
+      if (this.#isSigned(whole)) return whole
     }
     if (path.length > this.#maxDepth) return undefined
     for (const issuer of this.#request.intermediates) {
-      if (path.some((one) => sameHolder(one, issuer))) continue
-      if (!this.#vouches(issuer, child, { counted, check: checkAuthority })) continue
+      if (!this.#mayVouch(issuer, child, { counted, check: checkAuthority })) continue
+      // One name with one key comes once, however many certificates it has (no circles).
+      if (path.some((one) => this.#holderOf(one) === this.#holderOf(issuer))) continue
       const found = this.#extend([...path, issuer], counted + (isSelfIssued(issuer) ? 0 : 1))
       if (found !== undefined) return found
     }
     return undefined
   }
 
-  /** Whether `issuer` may have issued `child` and has. What is wrong with it otherwise is kept. */
-  #vouches(
+  /** Whether `issuer` may have issued `child`, by all but the signature. What is wrong with it is kept. */
+  #mayVouch(
     issuer: Certificate,
     child: Certificate,
     { counted, check }: { counted: number; check: (certificate: Certificate) => void },
   ): boolean {
-    this.#steps += 1
-    if (this.#steps > MAX_STEPS) throw new CertificateError('bounds', 'too many ways to go')
     if (!sameBytes(issuer.subject, child.issuer)) return false
     if (!keyIdentifiersAgree(issuer, child)) return false
+    this.#steps += 1
+    if (this.#steps > MAX_STEPS) throw new CertificateError('bounds', 'too many ways to go')
     try {
       check(issuer)
       checkValidity(issuer, this.#request.now)
@@ -105,12 +110,9 @@ class Search {
       if (pathLength !== undefined && counted > pathLength) {
         throw new CertificateError('path_length', 'more intermediates than the CA allows')
       }
-      if (!this.#signatureVerifies(issuer, child)) {
-        throw new CertificateError('signature', 'the issuer did not sign this')
-      }
       return true
     } catch (error) {
-      if (!(error instanceof CertificateError) || error.check === 'bounds') throw error
+      if (!(error instanceof CertificateError)) throw error
       this.#closest ??= error
       return false
     }
@@ -121,6 +123,25 @@ class Search {
     if (!(this.#request.purposes ?? []).every((one) => extKeyUsage.includes(one))) {
       throw new CertificateError('ext_key_usage', 'the CA may not issue for this')
     }
+  }
+
+  /** From the anchor, the last of them, down to the leaf. */
+  #isSigned(path: readonly Certificate[]): boolean {
+    for (let above = path.length - 1; above > 0; above -= 1) {
+      if (this.#signatureVerifies(path[above]!, path[above - 1]!)) continue
+      this.#closest ??= new CertificateError('signature', 'the issuer did not sign this')
+      return false
+    }
+    return true
+  }
+
+  #holderOf(certificate: Certificate): string {
+    const known = this.#holders.get(certificate)
+    if (known !== undefined) return known
+    const key = certificate.publicKey.export({ type: 'spki', format: 'der' })
+    const holder = Buffer.concat([certificate.subject, key]).toString('latin1')
+    this.#holders.set(certificate, holder)
+    return holder
   }
 
   #signatureVerifies(issuer: Certificate, child: Certificate): boolean {
@@ -150,9 +171,4 @@ function checkValidity({ notBefore, notAfter }: Certificate, now: number): void 
 function keyIdentifiersAgree(issuer: Certificate, child: Certificate): boolean {
   if (issuer.subjectKeyId === undefined || child.authorityKeyId === undefined) return true
   return sameBytes(issuer.subjectKeyId, child.authorityKeyId)
-}
-
-/** One name with one key comes once in a path, however many certificates it has (no circles). */
-function sameHolder(a: Certificate, b: Certificate): boolean {
-  return a === b || (sameBytes(a.subject, b.subject) && a.publicKey.equals(b.publicKey))
 }
