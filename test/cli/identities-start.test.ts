@@ -75,6 +75,8 @@ describe('with the Workload API', { concurrency: 3 }, () => {
     api.say({ x509Bundles: { bundles: {} }, jwtBundles: { bundles: {} } })
     await until(async () => (await askForToken(here)).status === 400)
     await until(async () => (await failing()).join() === 'trust,certificate')
+    broker.child.kill('SIGTERM')
+    assert.equal(await broker.exit, 0)
   })
 
   test('a broker without an SVID of its own does not start, and says what to do', async (t) => {

@@ -372,6 +372,7 @@ test('a credential given as an argument is refused, and not repeated', async () 
     const ended = await writ(['identity', 'inspect', ...args], { cwd, input: svid })
     assert.equal(ended.code, 2)
     const said = `${ended.stdout}${ended.stderr}`
+    assert.match(said, /the credential itself was given|\[left out\]/)
     for (const part of [...svid.split('.'), pem.split('\n')[2] ?? '']) {
       assert.ok(!said.includes(part), said)
     }
