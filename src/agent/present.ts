@@ -1,7 +1,7 @@
 /**
  * Sends a request with a token: with a DPoP proof (RFC 9449 §7.1), and once more when the server
- * refused it only for want of a nonce; or as `Bearer`, when the connection proves the rest. Nothing else is ever sent twice: whatever else happened after the body
- * left, the call may have run.
+ * refused it only for want of a nonce; or as `Bearer`, when the connection proves the rest. Nothing
+ * else is ever sent twice: whatever else happened after the body left, the call may have run.
  */
 import { makeProof, type SenderKey } from '../token/proof.ts'
 import { discard } from './body.ts'

@@ -8,7 +8,7 @@ import { type Jws, JwsError, parseJws, verifyJws } from '../token/jws.ts'
 import { type LocalKeySet, localKeySet } from '../token/key-set.ts'
 import { REFUSED_PARAMETERS } from './issued-token.ts'
 
-export const ASSERTION_MAX_SECONDS = 300
+const ASSERTION_MAX_SECONDS = 300
 export const CLOCK_SKEW_SECONDS = 5
 /** What a registered client may sign with. */
 export const CLIENT_ALGORITHMS = ['ES256', 'ES384', 'PS256', 'RS256', 'Ed25519', 'EdDSA'] as const

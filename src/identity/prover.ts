@@ -3,6 +3,7 @@ import { hash } from 'node:crypto'
 import { BoundedMap } from '../lib/bounded-map.ts'
 import type { JsonObject } from '../lib/json.ts'
 import { refuse } from '../refusal.ts'
+import { DELEGATION_TYP } from '../token/delegation.ts'
 import { assertionVerifier, type KeyedClient } from './client-assertion.ts'
 import { MAX_TOKEN_BYTES, readToken, refuseToken } from './issued-token.ts'
 import type { JwtSvidProver } from './jwt-svid.ts'
@@ -31,8 +32,6 @@ export interface ProverOptions {
   readonly clients?: readonly WorkloadClient[]
 }
 
-/** Ours; a delegation token is verified by the exchange, which knows what it delegates. */
-const DELEGATION_TYPE = 'writ-delegation+jwt'
 /** Proofs kept; about a kilobyte each. */
 const MAX_REMEMBERED = 10_000
 const MAX_ISSUER_CHARACTERS = 256
@@ -85,7 +84,8 @@ export function createProver(options: ProverOptions): Prover {
   ): ProvenToken | Promise<ProvenToken> {
     const jws = readToken(presented.token)
     const { iss, sub } = jws.payload
-    if (jws.header.typ === DELEGATION_TYPE || iss === ownIssuer) refuseToken('typ')
+    // A delegation token is verified by the exchange, which knows what it delegates.
+    if (jws.header.typ === DELEGATION_TYP || iss === ownIssuer) refuseToken('typ')
     if (typeof sub === 'string' && /^spiffe:\/\//i.test(sub)) {
       const result = proveSvid(presented, now)
       remembered.set(spelling, 'jwt-svid')

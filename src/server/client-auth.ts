@@ -11,13 +11,6 @@ import { Refusal, refuse } from '../refusal.ts'
 import type { Form } from './form.ts'
 import type { Client } from './parts.ts'
 
-export {
-  assertionFault,
-  CLOCK_SKEW_SECONDS,
-  headerFault,
-  madeFrom,
-} from '../identity/client-assertion.ts'
-
 export const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 
 /**

@@ -9,11 +9,13 @@ import type { IncomingMessage } from 'node:http'
 import { headerValues, removeHeaders } from '../lib/raw-headers.ts'
 import { refuse } from '../refusal.ts'
 import type { PresentedCertificate } from '../token/certificate.ts'
-import { ClientCertError, createTrustedPeers, parseClientCert } from '../token/client-cert.ts'
+import {
+  CLIENT_CERT_FIELDS,
+  ClientCertError,
+  createTrustedPeers,
+  parseClientCert,
+} from '../token/client-cert.ts'
 import { peerCertificate } from './peer-certificate.ts'
-
-const LEAF = 'client-cert'
-const CHAIN = 'client-cert-chain'
 
 export interface Certificates {
   /** Takes both fields off the request; called once, first. */
@@ -68,10 +70,10 @@ function certificates(
   const taken = new WeakMap<IncomingMessage, Fields>()
   return {
     receive(request) {
-      const fields = { leaf: headerValues(request, LEAF), chain: headerValues(request, CHAIN) }
-      if (fields.leaf.length === 0 && fields.chain.length === 0) return
-      taken.set(request, fields)
-      removeHeaders(request, [LEAF, CHAIN])
+      const [leaf = [], chain = []] = CLIENT_CERT_FIELDS.map((name) => headerValues(request, name))
+      if (leaf.length === 0 && chain.length === 0) return
+      taken.set(request, { leaf, chain })
+      removeHeaders(request, CLIENT_CERT_FIELDS)
     },
     of: (request) => read(request, believes(request) ? taken.get(request) : undefined),
     strangerOf(request) {

@@ -4,7 +4,8 @@
  * Which check failed goes to the audit record and not to the wire, so a prober learns nothing from
  * the difference. The codes are fixed by RFC 6749 §5.2, RFC 8693 §2.2.2 (a bad subject token is
  * `invalid_request`), RFC 7523 §3.1 (a bad assertion is `invalid_grant`), RFC 6749 §5.2 (client
- * authentication that failed is `invalid_client`), RFC 8707 §2, RFC 9396 §5 and RFC 9449 §5 and §8. `docs/refusals.md` is this table in words; a test keeps the two in step.
+ * authentication that failed is `invalid_client`), RFC 8707 §2, RFC 9396 §5 and RFC 9449 §5 and §8.
+ * `docs/refusals.md` is this table in words; a test keeps the two in step.
  */
 import type { Reason } from '../refusal.ts'
 

@@ -1,15 +1,13 @@
 /** What the broker says about itself (RFC 8414). Only what works is advertised. */
 import { MCP_CEILING_TYPE } from '../action/ceiling.ts'
 import { MCP_ACTION_TYPE } from '../action/mcp-action.ts'
+import { CLIENT_ALGORITHMS } from '../identity/client-assertion.ts'
 import type { JsonObject } from '../lib/json.ts'
 import { ACTION_SCOPE, SESSION_SCOPE } from '../token/claims.ts'
 import { PROOF_ALGORITHMS } from '../token/dpop.ts'
 import { tokenUrlOf } from './mtls.ts'
 import { type BrokerParts, CLIENT_SCOPES } from './parts.ts'
 import { GRANTS } from './request.ts'
-
-/** Accepted in client assertions. */
-export const CLIENT_ALGORITHMS = ['ES256', 'ES384', 'PS256', 'RS256', 'Ed25519', 'EdDSA'] as const
 
 /**
  * `authorization_endpoint` and the response type `code` are here because MCP's SDKs and conformance

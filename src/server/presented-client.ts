@@ -6,14 +6,14 @@
  */
 import type { PresentedClient } from '../identity/presented.ts'
 import { refuse } from '../refusal.ts'
+import { ASSERTION_TYPE } from './client-auth.ts'
 import type { Form } from './form.ts'
 
-const JWT_BEARER_ASSERTION = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 const JWT_SPIFFE_ASSERTION = 'urn:ietf:params:oauth:client-assertion-type:jwt-spiffe'
 
 /** What an assertion of each type is. */
 const METHODS = new Map<string, 'private_key_jwt' | 'spiffe_jwt'>([
-  [JWT_BEARER_ASSERTION, 'private_key_jwt'],
+  [ASSERTION_TYPE, 'private_key_jwt'],
   [JWT_SPIFFE_ASSERTION, 'spiffe_jwt'],
 ])
 

@@ -10,20 +10,20 @@ import { generateKeyPairSync } from 'node:crypto'
 import type { Context } from 'koa'
 import Provider, { type Configuration, errors } from 'oidc-provider'
 import type { Broker } from '../exchange/broker.ts'
+import {
+  assertionFault,
+  CLIENT_ALGORITHMS,
+  CLOCK_SKEW_SECONDS,
+  headerFault,
+  madeFrom,
+} from '../identity/client-assertion.ts'
 import type { SigningKeys } from '../mint/keys.ts'
 import { mintToken, newJti } from '../mint/mint.ts'
 import { refuse } from '../refusal.ts'
 import { sessionId } from '../token/session-id.ts'
 import { note } from './answer.ts'
-import {
-  assertionFault,
-  CLOCK_SKEW_SECONDS,
-  headerFault,
-  madeFrom,
-  spendAssertion,
-} from './client-auth.ts'
+import { spendAssertion } from './client-auth.ts'
 import type { Proven } from './hosted-door.ts'
-import { CLIENT_ALGORITHMS } from './metadata.ts'
 import { CLIENT_SCOPES, type Client } from './parts.ts'
 
 /** The grants this provider answers. */

@@ -5,6 +5,9 @@
  */
 import { BlockList, isIP } from 'node:net'
 
+/** RFC 9440 §2: the client's own certificate, and what it sent with it. In lower case, as fields are looked up. */
+export const CLIENT_CERT_FIELDS = ['client-cert', 'client-cert-chain'] as const
+
 /** More than any chain of use; a proxy that sends more is misconfigured or worse. */
 const MAX_CERTIFICATES = 9
 const MAX_CERTIFICATE_BYTES = 16 * 1024

@@ -39,7 +39,7 @@ export const PROOF_ALGORITHMS: readonly Algorithm[] = [
 ]
 
 export const MAX_PROOF_BYTES = 8 * 1024
-export const PROOF_MAX_AGE_SECONDS = 60
+const PROOF_MAX_AGE_SECONDS = 60
 export const PROOF_MAX_AHEAD_SECONDS = 10
 const MAX_JTI_CHARACTERS = 256
 

@@ -10,12 +10,14 @@ import { equalHash } from '../action/hash.ts'
 import { BoundedMap } from '../lib/bounded-map.ts'
 import { refuse } from '../refusal.ts'
 import { certificateThumbprint } from '../token/certificate.ts'
-import { ClientCertError, createTrustedPeers, parseClientCert } from '../token/client-cert.ts'
+import {
+  CLIENT_CERT_FIELDS,
+  ClientCertError,
+  createTrustedPeers,
+  parseClientCert,
+} from '../token/client-cert.ts'
 import type { VerifierOptions } from './options.ts'
 import type { GateRequest } from './request.ts'
-
-/** RFC 9440 §2. */
-export const CERTIFICATE_HEADERS = ['client-cert', 'client-cert-chain'] as const
 
 export interface Certificates {
   /** Whether tokens that are bound to certificates are accepted at all. */
@@ -57,7 +59,7 @@ export function certificatesOf({
    * own, and everybody's who comes through it.
    */
   function certificateOf(request: GateRequest): Uint8Array {
-    const [own, chain] = CERTIFICATE_HEADERS.map((name) => request.headers(name))
+    const [own, chain] = CLIENT_CERT_FIELDS.map((name) => request.headers(name))
     if (proxies.trusts(request.address)) {
       if (own === undefined || own.length === 0) refuse({ code: 'binding_missing' })
       return passedOn(own, chain ?? [])
@@ -68,7 +70,7 @@ export function certificatesOf({
   }
 
   function unbelieved(request: GateRequest): readonly string[] {
-    const sent = CERTIFICATE_HEADERS.filter((name) => request.headers(name).length > 0)
+    const sent = CLIENT_CERT_FIELDS.filter((name) => request.headers(name).length > 0)
     return sent.length === 0 || proxies.trusts(request.address) ? [] : sent
   }
 

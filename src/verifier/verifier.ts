@@ -17,7 +17,7 @@ import { toldOf } from './told.ts'
 import { recordOf } from './trail.ts'
 
 /** Arguments may be 1 MiB; the rest is for the message around them. */
-export const DEFAULT_MAX_BODY_BYTES = 1024 * 1024 + 64 * 1024
+const DEFAULT_MAX_BODY_BYTES = 1024 * 1024 + 64 * 1024
 
 const DEFAULT_STALE_AFTER_MS = 1000
 /** A start that failed is not tried more often for requests, which anyone can send. */

@@ -66,7 +66,7 @@ export function believable(request: Request, { unbelieved }: Allowed): Request {
   return new Request(request.url, { method: request.method, headers, signal: request.signal })
 }
 
-export function admissionOf({ authInfo, message }: Allowed): Admission {
+function admissionOf({ authInfo, message }: Allowed): Admission {
   return { authInfo, parsedBody: message?.raw }
 }
 
