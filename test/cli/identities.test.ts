@@ -1,115 +1,36 @@
 // One `writ serve` that trusts somebody of every kind, and everybody who comes to it.
 import assert from 'node:assert/strict'
-import { readdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { Agent } from 'node:https'
-import { join } from 'node:path'
-import { after, describe, test } from 'node:test'
+import { describe, test } from 'node:test'
 import { TLSSocket } from 'node:tls'
-import { generateSenderKey, makeProof, type SenderKey } from '../../src/token/proof.ts'
-import { type Identity, identityOf, sendTls, tlsOptions } from '../server/tls.ts'
-import { serve, until } from './serving.ts'
-import { AGENT, freePort, RESOURCE } from './site.ts'
-import { makeTrustSite, SERVICE_ACCOUNT, seconds } from './trust-site.ts'
-import { temporaryDirectory, writ } from './writ.ts'
-
-const cwd = await temporaryDirectory({ after })
-const mtlsUrl = `https://127.0.0.1:${await freePort()}`
-const site = await makeTrustSite({ after }, cwd, {
-  listen: { mtls: new URL(mtlsUrl).host },
-  mtls: { url: mtlsUrl, certificate_file: 'broker.pem', key_file: 'broker.key' },
-  proxies: ['127.0.0.1'],
-})
-const { domain, issuer } = site
-
-/** As an operator replaces them: each whole, one after the other. */
-async function writeListenerCertificate(lifetimeSeconds: number): Promise<void> {
-  const { cert, key } = await identityOf(domain, '/broker', lifetimeSeconds)
-  for (const [name, text] of [
-    ['broker.key', key],
-    ['broker.pem', cert],
-  ] as const) {
-    await writeFile(join(cwd, 'next'), text)
-    await rename(join(cwd, 'next'), join(cwd, name))
-  }
-}
-await writeListenerCertificate(3600)
-const broker = await serve({ after }, cwd)
-
-const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
-const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer'
-const TYPE = 'urn:ietf:params:oauth:token-type:'
-const DELEGATION = 'urn:writ:params:oauth:token-type:delegation'
-
-const ACTION = {
-  resource: RESOURCE,
-  authorization_details: JSON.stringify([
-    {
-      type: 'mcp_action',
-      locations: [RESOURCE],
-      actions: ['tools/call'],
-      identifier: 'transfer_funds',
-      arguments: { to: 'alice', amount: 5 },
-    },
-  ]),
-}
-
-interface Answered {
-  readonly status: number
-  readonly body: Record<string, unknown>
-  /** Of the token, when there is one. */
-  readonly claims: Record<string, unknown>
-}
-
-function answered(status: number, body: Record<string, unknown>): Answered {
-  const payload = String(body.access_token).split('.')[1]
-  const claims =
-    status === 200 ? JSON.parse(Buffer.from(payload ?? '', 'base64url').toString()) : {}
-  return { status, body, claims }
-}
-
-async function post(
-  form: Record<string, string>,
-  options: { key?: SenderKey; headers?: Record<string, string> } = {},
-): Promise<Answered> {
-  const url = `${issuer}/token`
-  const now = seconds()
-  const headers = options.headers ?? {
-    DPoP: makeProof(options.key ?? generateSenderKey(), { method: 'POST', url, now }),
-  }
-  const body = new URLSearchParams(form)
-  const response = await fetch(url, { method: 'POST', headers, body })
-  return answered(response.status, (await response.json()) as Record<string, unknown>)
-}
-
-async function postTls(form: Record<string, string>, identity: Identity, agent?: Agent) {
-  const body = new URLSearchParams(form)
-  const tls = tlsOptions(domain, identity)
-  const kept = agent === undefined ? {} : { agent }
-  const { status, body: said } = await sendTls(`${mtlsUrl}/token`, { tls, body, ...kept })
-  return answered(status, said)
-}
-
-const svid = (path = '/agents/bot', audience = issuer) =>
-  domain.issueJwtSvid({ path, audience, lifetimeSeconds: 300, now: seconds() })
-
-const exchange = (subject: string, type = 'jwt', more: Record<string, string> = {}) => ({
-  grant_type: EXCHANGE,
-  subject_token: subject,
-  subject_token_type: `${TYPE}${type}`,
-  ...ACTION,
-  ...more,
-})
-const actor = async () => ({ actor_token: await svid(), actor_token_type: `${TYPE}jwt` })
-const certified = (id = AGENT) => ({ grant_type: 'client_credentials', client_id: id, ...ACTION })
-
-async function records(): Promise<Record<string, unknown>[]> {
-  const log = (await readdir(join(cwd, 'audit'))).find((name) => name.endsWith('.jsonl')) ?? ''
-  const text = await readFile(join(cwd, 'audit', log), 'utf8')
-  return text
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line))
-}
+import { generateSenderKey, type SenderKey } from '../../src/token/proof.ts'
+import { identityOf, sendTls, tlsOptions } from '../server/tls.ts'
+import {
+  ACTION,
+  type Answered,
+  actor,
+  broker,
+  certified,
+  cwd,
+  DELEGATION,
+  domain,
+  EXCHANGE,
+  exchange,
+  issuer,
+  JWT_BEARER,
+  mtlsUrl,
+  post,
+  postTls,
+  records,
+  site,
+  svid,
+  TYPE,
+  writeListenerCertificate,
+} from './doors.ts'
+import { until } from './serving.ts'
+import { AGENT, RESOURCE } from './site.ts'
+import { SERVICE_ACCOUNT } from './trust-site.ts'
+import { writ } from './writ.ts'
 
 const KINDS: readonly (readonly [
   kind: string,
