@@ -63,12 +63,13 @@ function actForUser(user: User, workload: Workload, options: ActingOptions): Act
 
 /**
  * Who is named as acting already must be the one that asks: `act` says who holds the token. Only a
- * `may_act` hands it on to another, and then those before stay on record beneath.
+ * `may_act` hands it on to another, and then those before stay on record beneath. What is said of the
+ * one that asks is what it has proved, never what the user's issuer says of it.
  */
 function actorsOfUser({ act, mayAct }: User, workload: Workload, broker: Broker): Actor {
   if (act === undefined || mayAct !== undefined) return actorOf(workload, act, broker)
   if (act.sub !== workload.id) no('actor')
-  return act
+  return actorOf(workload, act.act, broker)
 }
 
 function actUnder(

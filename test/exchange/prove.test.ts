@@ -114,18 +114,16 @@ const GRANTED: readonly (readonly [string, () => Promise<Change>, Outcome])[] = 
     forAlice,
   ],
   ['a user who names who may act', () => asUser({ may_act: { sub: id('a') } }), forAlice],
+  ['a user whose token says who acts', () => asUser({ act: { sub: id('a') } }), forAlice],
   [
-    'a user whose token says who acts',
-    () => asUser({ act: { sub: id('a') } }),
-    {
-      ...forAlice,
-      act: { sub: id('a') },
-    },
+    'a user whose token says who acts, and of whom it is not the issuer’s to say',
+    () => asUser({ act: { sub: id('a'), iss: 'https://elsewhere.test', sub_profile: 'user' } }),
+    forAlice,
   ],
   [
     'a user for whom others acted before',
     () => asUser({ act: { sub: id('a'), act: { sub: id('z') } } }),
-    { ...forAlice, act: { sub: id('a'), act: { sub: id('z') } } },
+    { ...forAlice, act: { sub: id('a'), ...ACTOR, act: { sub: id('z') } } },
   ],
   [
     'a user for whom another acts, who lets this one go on',
@@ -327,7 +325,10 @@ for (const [who, change, reason] of REFUSED) {
 
 test('the longest row of actors that is allowed', async () => {
   const request = await asking(rig.party('a'), await asUser({ act: chain(3) }))
-  assert.deepEqual(claimsOf(await exchange(request, rig.broker)).act, chain(3))
+  assert.deepEqual(claimsOf(await exchange(request, rig.broker)).act, {
+    ...ACTOR,
+    ...chain(3),
+  })
 })
 
 test('no proof of identity, no matter how many, stands for another one that is forged', async () => {
