@@ -1,7 +1,7 @@
 import { createSecureContext, type SecureContext, type TLSSocket } from 'node:tls'
 import { SpiffeError } from './error.ts'
 import type { LiveConnections } from './live.ts'
-import { pemOf } from './source.ts'
+import { pemOf, selectSvid } from './source.ts'
 import { provePeer } from './tls-peer.ts'
 import { Agent, buildConnector } from './undici.ts'
 import type { X509Context, X509Svid } from './x509-context.ts'
@@ -83,8 +83,11 @@ export class Pool {
     const { peer: spiffeId, own, context, live } = this.#options
     const now = Date.now() / 1000
     if (own !== undefined && now >= own.expiresAt) throw expired(own)
+    const trusted = context()
+    // A certificate that is kept to may outlive the identity in it.
+    if (own !== undefined) selectSvid(trusted, own.spiffeId)
     const peer =
-      spiffeId === undefined ? undefined : provePeer(socket, { spiffeId, context: context(), now })
+      spiffeId === undefined ? undefined : provePeer(socket, { spiffeId, context: trusted, now })
     const never = Number.POSITIVE_INFINITY
     const expiresAt = Math.min(own?.expiresAt ?? never, peer?.expiresAt ?? never)
     live.add({ socket, peer, own, expiresAt })

@@ -165,9 +165,11 @@ test('an identity that is taken away ends its connections, and opens no other', 
 
 test('another identity in its place ends the connections of the first one', async () => {
   await become(await corp.svid('/agent'))
+  const pinned = await fetch.pinned()
   const response = await fetch(`${server.url}/stream`)
   const other_ = await become(await corp.svid('/another'))
   await assert.rejects(response.text())
+  await assert.rejects(shownBy(pinned.fetch), { code: 'identity_denied' })
   assert.equal(await shownBy(fetch), other_)
 })
 
