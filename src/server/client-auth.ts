@@ -43,12 +43,24 @@ async function spendOnce(
 /** Authenticates the sender of a form. */
 export type AuthenticateClient = (form: Form, now: number) => Promise<Client>
 
-/** @returns a check that throws `Refusal` `client_rejected` or `ledger_unavailable` */
+/** How the ids of workloads and people begin, beside which clients stand in tokens and in the audit. */
+const ID_OF_ANOTHER = /^(?:spiffe:\/\/|oidc:|user:)/i
+
+/**
+ * @returns a check that throws `Refusal` `client_rejected` or `ledger_unavailable`
+ * @throws {TypeError} for a client named as a workload or a person that it is not: what was issued to
+ *   that one would be its own to revoke
+ */
 export function clientAuthenticator(options: {
   readonly clients: readonly Client[]
   readonly issuer: string
   readonly ledger: Pick<Ledger, 'spend'>
 }): AuthenticateClient {
+  for (const { clientId, workload } of options.clients) {
+    if (ID_OF_ANOTHER.test(clientId) && clientId !== workload) {
+      throw new TypeError(`client ${clientId}: its id is that of a workload or a person`)
+    }
+  }
   const verify = assertionVerifier(options)
   return async (form, now) => {
     const text = form.get('client_assertion')

@@ -43,7 +43,8 @@ export function hostedDoor(broker: Broker, grants: ReadonlySet<string>): HostedD
       if (grant === undefined || !grants.has(grant)) return false
       const resource = form.get('resource')
       if (resource !== undefined && resource !== broker.issuer) return false
-      return !form.has('authorization_details') && !isSpiffeClient(form)
+      if (form.has('authorization_details') || form.has('requested_token_type')) return false
+      return !isSpiffeClient(form)
     },
 
     async answer({ ctx, next, bytes, visit, now }) {

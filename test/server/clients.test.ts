@@ -5,6 +5,7 @@ import { OAuthMetadataSchema } from '@modelcontextprotocol/sdk/shared/auth.js'
 import * as oauth from 'oauth4webapi'
 import * as openid from 'openid-client'
 import { Refusal } from '../../src/refusal.ts'
+import { clientAuthenticator } from '../../src/server/client-auth.ts'
 import { signJws } from '../../src/token/jws.ts'
 import { generateSenderKey, makeProof } from '../../src/token/proof.ts'
 import {
@@ -453,3 +454,30 @@ for (const [title, broken] of [
     await hit.close()
   })
 }
+
+test('a client has no name of a workload that it is not, nor of a person', () => {
+  const named = (clientId: string, workload?: string) => {
+    const { client } = testClient(clientId, workload === undefined ? {} : { workload })
+    const { issuer, ledger } = fixture.broker
+    return () => clientAuthenticator({ clients: [client], issuer, ledger })
+  }
+  for (const id of [
+    AGENT,
+    'SPIFFE://corp.test/agents/report-bot',
+    'oidc:ci:1',
+    'user:corp:alice',
+  ]) {
+    assert.throws(named(id), TypeError)
+  }
+  assert.throws(named(AGENT, 'spiffe://corp.test/agents/other'), TypeError)
+  named(AGENT, AGENT)()
+  named('users')()
+})
+
+test('a client that asks for another kind of token gets none of its own instead', async () => {
+  const type = 'urn:writ:params:oauth:token-type:delegation'
+  const form = clientForm(admin, {}, { requested_token_type: type })
+  const { status, body } = await postToken(fixture, form, { nonce: nonce() })
+  assert.equal(status, 400)
+  assert.equal(body.access_token, undefined)
+})
