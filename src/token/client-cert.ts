@@ -85,42 +85,48 @@ export interface TrustedPeers {
 
 /** An IPv4 peer on a socket that listens on IPv6 is written like this (RFC 4291 §2.5.5.2). */
 const MAPPED = /^::ffff:(\d{1,3}(?:\.\d{1,3}){3})$/i
-const PREFIX_LENGTH = /^(?:0|[1-9]\d{0,2})$/
+/** Not 0: to believe everybody is to believe that a header proves a key. */
+const PREFIX_LENGTH = /^[1-9]\d{0,2}$/
 
 /**
- * Who may hand on certificates.
+ * Who may hand on certificates. The two families are kept apart, because a network of IPv6 addresses can
+ * hold those that stand for IPv4.
  *
  * @param list addresses and networks, as in `10.0.0.7`, `10.0.0.0/8`, `fd00::/8`
  * @throws {TypeError} naming the entry that is neither
  */
 export function createTrustedPeers(list: readonly string[]): TrustedPeers {
-  const peers = new BlockList()
+  const peers = { ipv4: new BlockList(), ipv6: new BlockList() }
   for (const entry of list) addPeer(peers, entry)
   return {
     trusts(address) {
       if (address === undefined) return false
       const plain = MAPPED.exec(address)?.[1] ?? address
-      const family = isIP(plain)
-      return family !== 0 && peers.check(plain, family === 4 ? 'ipv4' : 'ipv6')
+      const family = familyOf(plain)
+      return family !== undefined && peers[family].check(plain, family)
     },
   }
 }
 
-function addPeer(peers: BlockList, entry: string): void {
+type Family = 'ipv4' | 'ipv6'
+
+function familyOf(address: string): Family | undefined {
+  const version = isIP(address)
+  return version === 0 ? undefined : version === 4 ? 'ipv4' : 'ipv6'
+}
+
+function addPeer(peers: Readonly<Record<Family, BlockList>>, entry: string): void {
   const [address = '', length, ...more] = entry.split('/')
-  const family = isIP(address)
-  const bits = family === 4 ? 32 : 128
+  const family = familyOf(address)
+  const bits = family === 'ipv4' ? 32 : 128
   const bad =
-    family === 0 ||
     more.length > 0 ||
     // A zone ("fe80::1%eth0") is dropped by the list, so the entry would trust more than it says.
     address.includes('%') ||
     MAPPED.test(address) ||
     (length !== undefined && (!PREFIX_LENGTH.test(length) || Number(length) > bits))
-  if (bad) throw new TypeError(`"${entry}" is no address and no network such as 10.0.0.0/8`)
-  peers.addSubnet(
-    address,
-    length === undefined ? bits : Number(length),
-    family === 4 ? 'ipv4' : 'ipv6',
-  )
+  if (bad || family === undefined) {
+    throw new TypeError(`"${entry}" is no address and no network such as 10.0.0.0/8`)
+  }
+  peers[family].addSubnet(address, length === undefined ? bits : Number(length), family)
 }

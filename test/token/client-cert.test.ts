@@ -128,6 +128,12 @@ test('only a listed peer hands on certificates, IPv4 in either spelling', () => 
   for (const address of STRANGERS) assert.equal(PEERS.trusts(address), false, String(address))
 })
 
+test('a network of IPv6 addresses trusts no IPv4 peer, whose spelling as IPv6 may lie in it', () => {
+  const peers = createTrustedPeers(['::/8', '::/64'])
+  assert.equal(peers.trusts('::1'), true)
+  for (const address of ['10.0.0.7', '::ffff:10.0.0.7']) assert.equal(peers.trusts(address), false)
+})
+
 test('an empty list trusts nobody', () => {
   const nobody = createTrustedPeers([])
   for (const address of TRUSTED) assert.equal(nobody.trusts(address), false, address)
@@ -143,6 +149,8 @@ test('a list with an entry that is no address and no network is refused, and the
     '10.0.0.0/8/8',
     '10.0.0.0/',
     '10.0.0.0/08',
+    '0.0.0.0/0',
+    '::/0',
     '10.0.0.0/-1',
     '10.0.0.0/255.0.0.0',
     '::ffff:10.0.0.7',
