@@ -151,11 +151,6 @@ export function createAgent(options: AgentOptions): Agent {
 
   async function delegate(request: DelegationRequest): Promise<Delegation> {
     const { subject, connections } = await termsOf()
-    if (subject === undefined && options.identity === undefined) {
-      throw new TypeError(
-        'delegate: work is handed on from a token; give the agent identity or onBehalfOf besides spiffe',
-      )
-    }
     const asked = delegationForm(request, taskFor(subject))
     const purpose = `a delegation to ${request.to}`
     const { body, askedAt } = await broker.ask({

@@ -39,10 +39,7 @@ function readTokenExchange(form: Form): Asking {
     tokenType: required(form, 'subject_token_type'),
   }
   const asking = { door: 'token-exchange', subject, actor: readActor(form) }
-  if (form.get('requested_token_type') === DELEGATION_TOKEN_TYPE) {
-    return { ...asking, ...readDelegation(form) }
-  }
-  return { ...asking, ...readTarget(form) }
+  return { ...asking, ...readWanted(form) }
 }
 
 /** RFC 7523 §2.1, as MCP's workload identity federation and ID-JAG send it. */
@@ -56,7 +53,13 @@ function readJwtBearer(form: Form): Asking {
 function readClientCredentials(form: Form): Asking {
   refuseToPassOver(form, ['subject_token', 'assertion', 'actor_token', 'actor_token_type'])
   const door = CLIENT_CREDENTIALS
-  return { door, subject: undefined, actor: undefined, ...readTarget(form) }
+  return { door, subject: undefined, actor: undefined, ...readWanted(form) }
+}
+
+function readWanted(form: Form): Pick<Asking, 'resource' | 'details' | 'delegateTo'> {
+  return form.get('requested_token_type') === DELEGATION_TOKEN_TYPE
+    ? readDelegation(form)
+    : readTarget(form)
 }
 
 /** RFC 8693 §2.1: each of the two must not come without the other. */

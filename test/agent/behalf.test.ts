@@ -202,14 +202,6 @@ test('work that was handed on goes further under the label it has', async () => 
   assert.equal(lastForm().subject_token_type, DELEGATION)
 })
 
-test('an agent with nothing but a certificate has no token to hand work on from', async () => {
-  const { spiffe, close } = await makeWorkload(domain, '/agents/report-bot')
-  const agent = createAgent({ broker: broker.origin, spiffe })
-  const asking = agent.delegate({ to: next.id, key: next.key, ceiling: [part] })
-  await assert.rejects(asking, /identity or onBehalfOf/)
-  await close()
-})
-
 test('a delegation that could allow nothing, or anybody, is a TypeError', async () => {
   const right = { to: next.id, key: next.key, ceiling: [part] }
   const wrong = [

@@ -114,7 +114,8 @@ test('the same workload is one principal by each proof, each grant and each bind
     assert.match(await response.text(), new RegExp(`add way ${index} for ${BOT}`))
     const { workload, principal, actors, key } = records.at(-1) ?? assert.fail()
     assert.deepEqual([workload, principal, actors], [BOT, BOT, undefined])
-    const holder = options.binding === 'mtls' ? await spiffe.thumbprint() : agent.thumbprint
+    const holder =
+      options.binding === 'mtls' ? `x5t#S256:${await spiffe.thumbprint()}` : agent.thumbprint
     assert.equal(key, holder)
   }
 })
@@ -137,11 +138,8 @@ test('an agent that cannot check who the server is sends nothing', async () => {
 
 test('work goes from one agent to the next, under its ceiling, with everybody in the record', async () => {
   const spiffe = await connectionsOf('/agents/helper')
-  const bot = agentFor({
-    spiffe: await connectionsOf('/agents/bot'),
-    identity: () => world.corp.svid('/agents/bot'),
-    task: 'invoice-4711',
-  })
+  // Its certificate alone says who it is.
+  const bot = agentFor({ spiffe: await connectionsOf('/agents/bot'), task: 'invoice-4711' })
   let handedOn: OnBehalfOf | undefined
   const helper = agentFor({ spiffe, onBehalfOf: () => handedOn })
   handedOn = await bot.delegate({
