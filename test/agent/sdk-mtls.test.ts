@@ -94,7 +94,7 @@ for (const binding of ['mtls', 'dpop'] as const) {
       assert.equal(mcp.ran.at(-1), `add ${text}`)
       const allowed = records.filter(({ name }) => name === 'add').at(-1)
       assert.equal(allowed?.outcome, 'allowed')
-      const key = binding === 'mtls' ? workload.thumbprint : agent.thumbprint
+      const key = binding === 'mtls' ? `x5t#S256:${workload.thumbprint}` : agent.thumbprint
       assert.equal(allowed.key, key)
     })
   }
