@@ -30,6 +30,12 @@ const KIND_BY_TYPE: ReadonlyMap<Json | undefined, UserTokenKind> = new Map([
 ])
 
 /**
+ * Many issuers give access tokens the `typ` of ID tokens, those of a client for itself among them. What
+ * only an access token has tells the two apart (RFC 8725 §3.12; RFC 8693 §4.2, §4.3).
+ */
+const ACCESS_TOKEN_CLAIMS = ['scope', 'scp', 'client_id']
+
+/**
  * Its tokens prove `user:<alias>:<sub>`. Each of the three kinds has rules that the others break
  * (RFC 8725 §3.12), and an issuer may be limited to some of them.
  *
@@ -84,6 +90,7 @@ function checkKind(
   if (claims.iat === undefined) refuseToken('claims')
   switch (kind) {
     case 'id_token':
+      if (ACCESS_TOKEN_CLAIMS.some((name) => Object.hasOwn(claims, name))) refuseToken('typ')
       if (claims.nonce !== undefined && !isName(claims.nonce)) refuseToken('claims')
       checkAudiences(claims, audiences)
       return

@@ -203,6 +203,9 @@ const REFUSED: readonly (readonly [string, string, string])[] = [
   ],
   ['no iat', 'claims', idToken({ claims: { iat: undefined } })],
   ['a nonce that is no text', 'claims', idToken({ claims: { nonce: 1 } })],
+  ['the client of an access token', 'typ', idToken({ claims: { client_id: 'alice' } })],
+  ['the scope of an access token', 'typ', idToken({ claims: { scope: 'openid' } })],
+  ['the scopes of an access token', 'typ', idToken({ claims: { scp: ['openid'] } })],
   ['another audience', 'audience', idToken({ claims: { aud: 'x' } })],
   ['an empty list of audiences', 'audience', idToken({ claims: { aud: [] } })],
   [
