@@ -102,7 +102,15 @@ export type IdentityCheck =
   | 'resumed'
 
 /** Which rule of acting for someone else a request broke. */
-export type DelegationCheck = 'may_act' | 'actor' | 'client' | 'depth' | 'key' | 'resource' | 'use'
+export type DelegationCheck =
+  | 'may_act'
+  | 'actor'
+  | 'client'
+  | 'depth'
+  | 'key'
+  | 'resource'
+  | 'scope'
+  | 'use'
 
 /** Which part of the request is more than the delegation allows. */
 export type CeilingPart = 'location' | 'method' | 'identifier' | 'arguments' | 'element'

@@ -42,6 +42,7 @@ const DELEGATION: Readonly<Record<DelegationCheck, string>> = {
   depth: 'fewer agents must act one for another',
   key: 'use the key that it names',
   resource: 'ask for a server that it is for',
+  scope: 'ask for a token of a scope that it names',
   use: 'ask for what it may be used for',
 }
 

@@ -4,7 +4,7 @@
 import type { User } from '../identity/presented.ts'
 import type { Workload } from '../identity/workload.ts'
 import { type DelegationCheck, refuse } from '../refusal.ts'
-import type { Actor } from '../token/claims.ts'
+import { ACTION_SCOPE, type Actor, SESSION_SCOPE } from '../token/claims.ts'
 import { type DelegationClaims, MAX_DELEGATION_DEPTH } from '../token/delegation.ts'
 import type { Broker } from './broker.ts'
 import type { Caller, Subject } from './caller.ts'
@@ -49,9 +49,12 @@ export function mostActors({ delegation }: Broker): number {
 function actForUser(user: User, workload: Workload, options: ActingOptions): Acting {
   if (user.clientId !== undefined && user.clientId !== workload.id) no('client')
   if (user.mayAct !== undefined && user.mayAct !== workload.id) no('may_act')
-  const { resource } = options.trail.request
+  const { resource, details, delegateTo } = options.trail.request
   // A delegation token has no one resource: its ceiling is held against them.
   if (resource !== undefined && user.resources?.includes(resource) === false) no('resource')
+  // What is handed on are actions.
+  const scope = details === undefined && delegateTo === undefined ? SESSION_SCOPE : ACTION_SCOPE
+  if (user.scopes?.includes(scope) === false) no('scope')
   return {
     principal: user.id,
     ...chain(actorsOfUser(user, workload, options.broker)),

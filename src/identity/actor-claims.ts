@@ -10,6 +10,8 @@ import { parseSpiffeId } from './spiffe-id.ts'
 const MAX_ACTORS = 8
 const MAX_NAME_CHARACTERS = 2048
 const SHA256_BYTES = 32
+/** Names are shown, logged and compared, as a `sub` is. */
+const VISIBLE = /^[^\p{C}\p{Zl}\p{Zp}]+$/u
 /** RFC 8693 §4.1: they say nothing about an actor, so a chain that has them was made by a mistake. */
 const NOT_OF_ACTORS = ['exp', 'nbf', 'iat', 'aud', 'jti']
 
@@ -112,10 +114,20 @@ export function parseResources(claims: JsonObject): readonly string[] | undefine
   return resources.map((one) => (isName(one) && URL.canParse(one) ? one : refuseToken('claims')))
 }
 
+/**
+ * The claim as a list (RFC 8693 §4.2). A scope that nobody here knows allows nothing, and limits as well.
+ *
+ * @throws {Refusal} `identity_invalid`, check `claims`
+ */
+export function parseScopes({ scope }: JsonObject): readonly string[] | undefined {
+  if (scope === undefined) return undefined
+  return isName(scope) ? scope.split(' ') : refuseToken('claims')
+}
+
 function isThumbprint(value: Json | undefined): value is string {
   return typeof value === 'string' && decodeBase64url(value)?.length === SHA256_BYTES
 }
 
 export function isName(value: Json | undefined): value is string {
-  return typeof value === 'string' && value.length > 0 && value.length <= MAX_NAME_CHARACTERS
+  return typeof value === 'string' && value.length <= MAX_NAME_CHARACTERS && VISIBLE.test(value)
 }

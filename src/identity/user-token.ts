@@ -1,7 +1,14 @@
 /** Tokens that speak for people: ID tokens, RFC 9068 access tokens, identity assertion grants. */
 import type { Json, JsonObject } from '../lib/json.ts'
 import type { Algorithm } from '../token/algorithm.ts'
-import { isName, parseActors, parseBinding, parseMayAct, parseResources } from './actor-claims.ts'
+import {
+  isName,
+  parseActors,
+  parseBinding,
+  parseMayAct,
+  parseResources,
+  parseScopes,
+} from './actor-claims.ts'
 import { checkOnlyAudience, refuseToken, type VerifiedToken } from './issued-token.ts'
 import { openTokenIssuer, type TokenIssuer, type TokenIssuerOptions } from './token-issuer.ts'
 import type { TokenKind } from './token-types.ts'
@@ -74,6 +81,7 @@ export async function openUserIssuer(options: UserIssuerOptions): Promise<TokenI
           act: parseActors(claims.act),
           clientId: kind === 'id_jag' ? (claims.client_id as string) : undefined,
           resources: kind === 'id_jag' ? parseResources(claims) : undefined,
+          scopes: kind === 'id_jag' ? parseScopes(claims) : undefined,
         })
         return { kind, result: { kind: 'user', user } }
       },

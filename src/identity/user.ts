@@ -22,6 +22,8 @@ export interface UserFacts {
   readonly clientId: string | undefined
   /** The resources the token is limited to; undefined when it is not. */
   readonly resources: readonly string[] | undefined
+  /** The scopes the token is limited to (ID-JAG); undefined when it is not. */
+  readonly scopes: readonly string[] | undefined
 }
 
 let make: ((facts: UserFacts) => User) | undefined
@@ -43,6 +45,7 @@ export class User implements UserFacts {
   readonly act: Actor | undefined
   readonly clientId: string | undefined
   readonly resources: readonly string[] | undefined
+  readonly scopes: readonly string[] | undefined
   readonly #proven: true
 
   static {
@@ -61,6 +64,7 @@ export class User implements UserFacts {
     this.act = facts.act && frozenActor(facts.act)
     this.clientId = facts.clientId
     this.resources = facts.resources && Object.freeze([...facts.resources])
+    this.scopes = facts.scopes && Object.freeze([...facts.scopes])
     this.#proven = true
     Object.freeze(this)
   }

@@ -141,6 +141,11 @@ const GRANTED: readonly (readonly [string, () => Promise<Change>, Outcome])[] = 
     forAlice,
   ],
   [
+    'an identity assertion for actions',
+    () => asUser({ client_id: id('a'), jti: 'j8', scope: 'openid mcp:action' }, {}, ID_JAG),
+    forAlice,
+  ],
+  [
     'a user’s token bound to the key that is proved',
     () => asUser({ cnf: { jkt: rig.party('a').key.jkt } }),
     forAlice,
@@ -196,7 +201,9 @@ const permitting: Broker['policies']['decide'] = () => ({
 
 const missing: Reason = { code: 'identity_missing' }
 const conflict = (between: string): Reason => ({ code: 'identity_conflict', between })
-const no = (check: 'may_act' | 'actor' | 'client' | 'depth' | 'key' | 'resource'): Reason => ({
+const no = (
+  check: 'may_act' | 'actor' | 'client' | 'depth' | 'key' | 'resource' | 'scope',
+): Reason => ({
   code: 'delegation_refused',
   check,
 })
@@ -278,6 +285,30 @@ const REFUSED: readonly (readonly [string, () => Promise<Change>, Reason])[] = [
     'an identity assertion for another resource',
     () => asUser({ client_id: id('a'), jti: 'j4', resource: NOTES }, {}, ID_JAG),
     no('resource'),
+  ],
+  [
+    'an identity assertion for sessions, to act',
+    () => asUser({ client_id: id('a'), jti: 'j5', scope: 'mcp:session' }, {}, ID_JAG),
+    no('scope'),
+  ],
+  [
+    'an identity assertion for actions, to open a session',
+    () =>
+      asUser(
+        { client_id: id('a'), jti: 'j6', scope: 'mcp:action' },
+        { details: undefined },
+        ID_JAG,
+      ),
+    no('scope'),
+  ],
+  [
+    'an identity assertion for sessions, to hand work on',
+    () => {
+      const delegateTo = { workload: id('b'), jkt: rig.party('b').key.jkt }
+      const asked = { resource: undefined, details: undefined, delegateTo }
+      return asUser({ client_id: id('a'), jti: 'j7', scope: 'mcp:session' }, asked, ID_JAG)
+    },
+    no('scope'),
   ],
   [
     'a user’s token bound to a key that was not proved',

@@ -114,7 +114,7 @@ test('each kind of token may be declared as what it is, or as a JWT, and as noth
   }
 })
 
-test('an ID-JAG names the client that may use it, and the resources it is for', async () => {
+test('an ID-JAG names the client that may use it, and the resources and scopes it is for', async () => {
   const user = await userOf(
     prover(),
     idJag({ claims: { resource: ['https://a.test/mcp', 'https://b.test/mcp'] } }),
@@ -126,6 +126,9 @@ test('an ID-JAG names the client that may use it, and the resources it is for', 
     ['https://a.test/mcp'],
   )
   assert.equal((await userOf(prover(), idJag())).resources, undefined)
+  const { scopes } = await userOf(prover(), idJag({ claims: { scope: 'mcp:session other' } }))
+  assert.deepEqual(scopes, ['mcp:session', 'other'])
+  assert.equal((await userOf(prover(), idJag())).scopes, undefined)
   assert.equal((await userOf(prover(), accessToken())).clientId, undefined)
 })
 
@@ -245,6 +248,12 @@ const REFUSED: readonly (readonly [string, string, string])[] = [
   ['a binding to a short thumbprint', 'claims', idToken({ claims: { cnf: { jkt: 'AAAA' } } })],
   ['a binding to nothing', 'claims', idToken({ claims: { cnf: {} } })],
   ['an actor without a name', 'claims', idToken({ claims: { act: { iss: 'x' } } })],
+  [
+    'an actor with a name in which something is invisible',
+    'claims',
+    idToken({ claims: { act: { sub: 'a\u202eb' } } }),
+  ],
+  ['an ID-JAG for no scope', 'claims', idJag({ claims: { scope: '' } })],
   ['an actor that is text', 'claims', idToken({ claims: { act: BOT } })],
   ['an actor that expires', 'claims', idToken({ claims: { act: { sub: 'a', exp: 1 } } })],
   ['a sub in the form of a SPIFFE ID', 'key', idToken({ claims: { sub: BOT } })],
@@ -284,6 +293,7 @@ const FACTS = {
   act: undefined,
   clientId: undefined,
   resources: undefined,
+  scopes: undefined,
 }
 
 test('a user cannot be constructed, imitated or changed', () => {
