@@ -8,7 +8,7 @@ import type { WorkloadApi } from '../spiffe/workload-api.ts'
 import { CliError } from './answer.ts'
 import { configured } from './settings.ts'
 import { messageOf } from './text.ts'
-import { type KeyPair, readKeyPair, stampOf } from './tls-files.ts'
+import { isOpenToOthers, type KeyPair, readKeyPair, stampOf } from './tls-files.ts'
 import type { WorkloadApis } from './workload-apis.ts'
 
 /** How often files are looked at, and the end of the certificate. */
@@ -30,6 +30,8 @@ interface Held extends KeyPair {
   readonly expiresAt: number
 }
 
+type Files = Extract<MtlsConfig['credentials'], { kind: 'files' }>
+
 interface Surroundings {
   readonly log: Logger
   /** Ends the following. */
@@ -50,7 +52,7 @@ export async function openTlsCredentials(
 ): Promise<ListenerCertificate> {
   const follower =
     credentials.kind === 'files'
-      ? await configured(() => filesFollower(credentials))
+      ? await configured(() => filesFollower(credentials, log))
       : await svidFollower(await configured(async () => apis.open(credentials.socket)))
   const listeners = new Set<() => void>()
   let held = follower.first
@@ -64,7 +66,7 @@ export async function openTlsCredentials(
   }
   function use(next: Held | undefined): void {
     withdrawn = next === undefined
-    if (next !== undefined && next !== held) {
+    if (next !== undefined && (next.cert !== held.cert || next.key !== held.key)) {
       held = next
       for (const listener of listeners) listener()
       log.info('the mTLS listener has a new certificate')
@@ -82,7 +84,9 @@ export async function openTlsCredentials(
       if (next !== undefined) return use(next)
       say(fault(Date.now() / 1000))
     } catch (error) {
-      say(fault(Date.now() / 1000) ?? `it keeps its certificate: ${messageOf(error)}`)
+      const kept = `it keeps its certificate: ${messageOf(error)}`
+      const wrong = fault(Date.now() / 1000)
+      say(wrong === undefined ? kept : `${wrong}; ${kept}`)
     }
   }
 
@@ -115,24 +119,30 @@ interface Follower {
   listen(listener: (held: Held | undefined) => void): () => void
 }
 
-async function filesFollower(files: {
-  readonly certificateFile: string
-  readonly keyFile: string
-}): Promise<Follower> {
-  let stamp = await stampOf(files)
-  const first = heldOf(await readKeyPair(files))
-  if (Date.now() / 1000 >= first.expiresAt) {
-    throw new Error(`${files.certificateFile} has expired`)
+async function filesFollower(files: Files, log: Logger): Promise<Follower> {
+  let toldOfKey = false
+  async function read(): Promise<Held> {
+    const held = validNow(await readKeyPair(files), files.certificateFile)
+    const open = await isOpenToOthers(files.keyFile)
+    // No refusal as for signing keys: where secrets are mounted, their modes are often not ours to choose.
+    if (open && !toldOfKey) {
+      log.warn(`the mTLS listener: other users can read its key; run chmod 600 on ${files.keyFile}`)
+    }
+    toldOfKey = open
+    return held
   }
+
+  let stamp = await stampOf(files)
   return {
-    first,
+    first: await read(),
     async look() {
       const found = await stampOf(files)
       if (found === stamp) return undefined
-      // Of two files that are replaced one after the other, the first alone does not fit.
-      const pair = await readKeyPair(files)
+      // Of two files that are replaced one after the other, the first alone does not fit. What cannot
+      // be used now is read again at each look: a certificate may only begin in a moment.
+      const held = await read()
       stamp = found
-      return heldOf(pair)
+      return held
     },
     listen: () => () => {},
   }
@@ -165,6 +175,15 @@ async function svidFollower(api: WorkloadApi): Promise<Follower> {
   }
 }
 
-function heldOf(pair: KeyPair): Held {
-  return { ...pair, expiresAt: new X509Certificate(pair.cert).validToDate.getTime() / 1000 }
+/** @throws {Error} naming the file, when its certificate has ended or not begun */
+function validNow(pair: KeyPair, certificateFile: string): Held {
+  const { validFromDate, validToDate } = new X509Certificate(pair.cert)
+  const now = Date.now()
+  if (now >= validToDate.getTime()) {
+    throw new Error(`${certificateFile} has expired at ${validToDate.toISOString()}`)
+  }
+  if (now < validFromDate.getTime()) {
+    throw new Error(`${certificateFile} is not valid before ${validFromDate.toISOString()}`)
+  }
+  return { ...pair, expiresAt: validToDate.getTime() / 1000 }
 }

@@ -34,6 +34,11 @@ export async function readKeyPair({ certificateFile, keyFile }: Files): Promise<
   return { cert, key }
 }
 
+/** Whether other users of this machine may read it, or more. Links are followed, as reading does. */
+export async function isOpenToOthers(file: string): Promise<boolean> {
+  return ((await stat(file)).mode & 0o077) !== 0
+}
+
 /** OpenSSL's words may quote what it read; ours name the file. */
 function reading<T>(file: string, expected: string, read: () => T): T {
   try {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { X509Certificate } from 'node:crypto'
-import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -55,7 +55,7 @@ async function issue({ domain, files, directory }: Place, lifetimeSeconds = 300,
     lifetimeSeconds,
     ...(now === undefined ? {} : { now }),
   })
-  await writeFile(files.keyFile, svid.privateKeyPem!)
+  await writeFile(files.keyFile, svid.privateKeyPem!, { mode: 0o600 })
   const next = join(directory, 'next.pem')
   await writeFile(next, svid.chainPem)
   await rename(next, files.certificateFile)
@@ -95,6 +95,62 @@ test('files that do not fit together leave the old certificate serving, and are 
   assert.equal(here.said.filter((line) => /c\.key: expected a private key/.test(line)).length, 1)
 })
 
+const NOT_NOW: readonly (readonly [string, () => number, RegExp])[] = [
+  ['has expired', () => Date.now() / 1000 - 3600, /c\.pem has expired at/],
+  ['is not yet valid', () => Date.now() / 1000 + 3600, /c\.pem is not valid before/],
+]
+for (const [title, issuedAt, words] of NOT_NOW) {
+  test(`a replacement that ${title} leaves the old certificate serving, and is told once`, async (t) => {
+    const here = await place(t)
+    const first = await issue(here)
+    const certificate = await here.open(here.files)
+    certificate.onChange(() => assert.fail('nothing changed'))
+    await issue(here, 60, issuedAt())
+    await certificate.reload()
+    await certificate.reload()
+    assert.equal(serialOf(certificate.current().cert), first)
+    assert.equal(certificate.fault(Date.now() / 1000), undefined)
+    assert.equal(here.said.filter((line) => words.test(line)).length, 1)
+    assert.doesNotMatch(here.said.join('\n'), /new certificate/)
+  })
+}
+
+test('a replacement that is not yet valid serves once it is', async (t) => {
+  const here = await place(t)
+  const first = await issue(here)
+  const certificate = await here.open(here.files)
+  const early = await issue(here, 300, Date.now() / 1000 + 3600)
+  await certificate.reload()
+  assert.equal(serialOf(certificate.current().cert), first)
+  const begins = new X509Certificate(await readFile(here.files.certificateFile)).validFromDate
+  t.mock.timers.enable({ apis: ['Date'], now: begins.getTime() })
+  await certificate.reload()
+  assert.equal(serialOf(certificate.current().cert), early)
+})
+
+test('a key that other users can read is used, with one warning that names it', async (t) => {
+  const here = await place(t)
+  await issue(here)
+  await chmod(here.files.keyFile, 0o640)
+  const certificate = await here.open(here.files)
+  await issue(here)
+  await certificate.reload()
+  const warnings = () =>
+    here.said.filter((line) => line.endsWith(`chmod 600 on ${here.files.keyFile}`))
+  assert.equal(warnings().length, 1)
+  await chmod(here.files.keyFile, 0o600)
+  await certificate.reload()
+  assert.equal(warnings().length, 1)
+  assert.equal(here.said.filter((line) => /has a new certificate/.test(line)).length, 1)
+})
+
+test('a key that nobody else can read is nothing to warn of', async (t) => {
+  const here = await place(t)
+  await issue(here)
+  await here.open(here.files)
+  assert.deepEqual(here.said, [])
+})
+
 test('a certificate that expires without a replacement is a fault, and is told', async (t) => {
   const here = await place(t)
   await issue(here, 2)
@@ -130,6 +186,11 @@ const BROKEN: readonly (readonly [string, (here: Place) => Promise<unknown>, Reg
     'an expired certificate',
     (here) => issue(here, 60, Date.now() / 1000 - 3600),
     /c\.pem has expired/,
+  ],
+  [
+    'a certificate that is not yet valid',
+    (here) => issue(here, 60, Date.now() / 1000 + 3600),
+    /c\.pem is not valid before/,
   ],
 ]
 for (const [title, prepare, expected] of BROKEN) {
