@@ -6,10 +6,10 @@
  */
 import { type Ceiling, isWithin, parseRequestedCeiling } from '../action/ceiling.ts'
 import { isHash } from '../action/hash.ts'
-import { parseSpiffeId } from '../identity/spiffe-id.ts'
+import { isSpiffeWorkload } from '../identity/spiffe-id.ts'
 import { mintDelegation, newJti } from '../mint/mint.ts'
 import type { Decision } from '../policy/engine.ts'
-import { Refusal, refuse } from '../refusal.ts'
+import { refuse } from '../refusal.ts'
 import {
   DELEGATION_TOKEN_TYPE,
   type DelegationClaims,
@@ -173,11 +173,5 @@ function stricter(one: Decision, other: Decision): Decision {
 }
 
 function isWorkloadId(id: string): boolean {
-  if (OIDC_WORKLOAD.test(id)) return true
-  try {
-    return parseSpiffeId(id).path !== ''
-  } catch (error) {
-    if (error instanceof Refusal) return false
-    throw error
-  }
+  return OIDC_WORKLOAD.test(id) || isSpiffeWorkload(id)
 }

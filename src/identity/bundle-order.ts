@@ -1,7 +1,6 @@
-import { Refusal } from '../refusal.ts'
 import { checkUrl } from '../token/web-url.ts'
 import type { BundleSource, EndpointSource } from './bundle-source.ts'
-import { isTrustDomainName, parseSpiffeId } from './spiffe-id.ts'
+import { isSpiffeWorkload, isTrustDomainName, parseSpiffeId } from './spiffe-id.ts'
 
 /**
  * The sources in groups, each after those whose bundles it needs: an endpoint with a SPIFFE ID of
@@ -66,7 +65,7 @@ function checkEndpoint(source: EndpointSource): void {
     throw new TypeError(`the profile of ${trustDomain} must be https_web or https_spiffe`)
   }
   if (caFile !== undefined) throw new TypeError('caFile is for https_web only')
-  if (pathOf(endpoint.spiffeId) === '') {
+  if (!isSpiffeWorkload(endpoint.spiffeId)) {
     throw new TypeError(`the bundle endpoint of ${trustDomain} needs the SPIFFE ID of a workload`)
   }
   const selfServing = neededBy(source) === undefined
@@ -85,13 +84,4 @@ function checkUrlOf({ trustDomain, endpoint }: EndpointSource): void {
   const url = checkUrl(endpoint.url, name)
   if (url.protocol !== 'https:') throw new TypeError(`${name} must be https`)
   if (url.hash !== '') throw new TypeError(`${name} must have no fragment`)
-}
-
-function pathOf(spiffeId: string): string {
-  try {
-    return parseSpiffeId(spiffeId).path
-  } catch (error) {
-    if (error instanceof Refusal) return ''
-    throw error
-  }
 }

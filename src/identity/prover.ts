@@ -8,7 +8,7 @@ import { assertionVerifier, type KeyedClient } from './client-assertion.ts'
 import { MAX_TOKEN_BYTES, readToken, refuseToken } from './issued-token.ts'
 import type { JwtSvidProver } from './jwt-svid.ts'
 import type { PresentedToken, ProvenClient, ProvenToken, Prover } from './presented.ts'
-import { parseSpiffeId } from './spiffe-id.ts'
+import { isSpiffeWorkload, parseSpiffeId } from './spiffe-id.ts'
 import type { Proof, TokenIssuer } from './token-issuer.ts'
 import { checkDeclaredType } from './token-types.ts'
 import { proven, type Workload } from './workload.ts'
@@ -54,7 +54,10 @@ export function createProver(options: ProverOptions): Prover {
   const issuers = issuersByName(options)
   const workloadIssuers = new Map(options.issuers?.map((one) => [one.issuer, one.alias]))
   const clients = options.clients ?? []
-  for (const { clientId, workload } of clients) checkWorkload(clientId, workload)
+  for (const { clientId, workload } of clients) {
+    if (isSpiffeWorkload(workload)) continue
+    throw new TypeError(`client ${clientId}: its workload is no SPIFFE ID`)
+  }
   const verifyAssertion = assertionVerifier({ clients, issuer: ownIssuer })
   const remembered = new BoundedMap<string, Remembered>(MAX_REMEMBERED)
 
@@ -175,13 +178,4 @@ function issuersByName({
     aliases.add(`${proves} ${alias}`)
   }
   return named
-}
-
-function checkWorkload(clientId: string, workload: string): void {
-  try {
-    if (parseSpiffeId(workload).path !== '') return
-  } catch (cause) {
-    throw new TypeError(`client ${clientId}: its workload is no SPIFFE ID`, { cause })
-  }
-  throw new TypeError(`client ${clientId}: its workload is no SPIFFE ID`)
 }

@@ -28,10 +28,21 @@ const TRUST_DOMAIN_NAME = new RegExp(`^${TRUST_DOMAIN}$`)
  * @throws {Refusal} `identity_invalid`, check `spiffe_id`
  */
 export function parseSpiffeId(text: string): SpiffeId {
-  const match =
-    typeof text === 'string' && text.length <= MAX_SPIFFE_ID_BYTES ? SPIFFE_ID.exec(text) : null
+  const match = partsOf(text)
   if (match === null) return refuse({ code: 'identity_invalid', check: 'spiffe_id' })
   return { trustDomain: match[1] ?? '', path: match[2] ?? '', text }
+}
+
+/** Whether `text` is the SPIFFE ID of a workload; that of a trust domain, without a path, is of none. */
+export function isSpiffeWorkload(text: string): boolean {
+  const match = partsOf(text)
+  return match !== null && match[2] !== ''
+}
+
+function partsOf(text: string): RegExpExecArray | null {
+  return typeof text === 'string' && text.length <= MAX_SPIFFE_ID_BYTES
+    ? SPIFFE_ID.exec(text)
+    : null
 }
 
 /** Whether `text` is the name of a trust domain (SPIFFE-ID §2.1), as in `corp.example`. */

@@ -1,4 +1,4 @@
-import { parseSpiffeId } from '../identity/spiffe-id.ts'
+import { isSpiffeWorkload } from '../identity/spiffe-id.ts'
 import { Connections, type Fetch } from './connections.ts'
 import type { X509Source } from './source.ts'
 
@@ -66,10 +66,6 @@ export function createSpiffeFetch(options: SpiffeFetchOptions): SpiffeFetch {
 
 /** @throws {TypeError} unless `text` names a workload */
 export function workloadId(text: string): string {
-  try {
-    if (parseSpiffeId(text).path !== '') return text
-  } catch {
-    // told below
-  }
+  if (isSpiffeWorkload(text)) return text
   throw new TypeError(`"${text}" is no SPIFFE ID of a workload, as in spiffe://corp.example/server`)
 }

@@ -1,4 +1,4 @@
-import { parseSpiffeId } from '../identity/spiffe-id.ts'
+import { isSpiffeWorkload } from '../identity/spiffe-id.ts'
 import { BoundedMap } from '../lib/bounded-map.ts'
 import { decodeJsonSegment, splitJws } from '../token/jws.ts'
 import { SpiffeError } from './error.ts'
@@ -95,7 +95,7 @@ function readJwtSvid(
   if (first === undefined) throw invalid('there is no JWT-SVID')
   const { spiffe_id: spiffeId, svid: token } = first
   const payload = decode(token)
-  if (!isWorkloadId(spiffeId)) throw invalid('what it names is no SPIFFE ID of a workload')
+  if (!isSpiffeWorkload(spiffeId)) throw invalid('what it names is no SPIFFE ID of a workload')
   if (payload.sub !== spiffeId) throw invalid(`the JWT-SVID of ${spiffeId} names another`)
   if (asked.spiffeId !== undefined && asked.spiffeId !== spiffeId) {
     throw invalid(`a JWT-SVID of ${asked.spiffeId} was asked for, and one of ${spiffeId} came`)
@@ -107,14 +107,6 @@ function readJwtSvid(
     throw new SpiffeError('identity_expired', 'the Workload API gave an expired JWT-SVID')
   }
   return { token, spiffeId, expiresAt: payload.exp }
-}
-
-function isWorkloadId(text: string): boolean {
-  try {
-    return parseSpiffeId(text).path !== ''
-  } catch {
-    return false
-  }
 }
 
 function decode(token: string): ReturnType<typeof decodeJsonSegment> {
