@@ -39,11 +39,16 @@ export const alias = z
   .string()
   .regex(/^[a-z0-9][a-z0-9-]{0,39}$/)
   .describe('a short name of small letters, digits and hyphens; it becomes part of ids')
-export const network = z
-  .string()
-  .refine(isNetwork)
-  .describe('an IP address, or a network such as 10.0.0.0/8')
-export const networks = (what: string) => z.array(network).describe(`a list of ${what}`)
+const NETWORK = 'an IP address, or a network such as 10.0.0.0/8'
+const network = z.string().refine(isNetwork, { abort: true })
+export const proxy = network
+  // As src/token/client-cert.ts has it; here before any store is opened.
+  .refine((value) => !value.endsWith('/0'), {
+    error: 'means everybody, and whoever is believed can name any certificate; list the proxies',
+  })
+  .describe(NETWORK)
+export const networks = (what: string) =>
+  z.array(network.describe(NETWORK)).describe(`a list of ${what}`)
 
 function isNetwork(value: string): boolean {
   const [host = '', bits, ...more] = value.split('/')
@@ -51,5 +56,6 @@ function isNetwork(value: string): boolean {
   if (family === 0 || more.length > 0) return false
   // A zone, or an IPv4 address written as IPv6, would not match what a connection says of itself.
   if (host.includes('%') || /^::ffff:\d+\./i.test(host)) return false
-  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128))
+  if (bits === undefined) return true
+  return /^(0|[1-9]\d{0,2})$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128)
 }

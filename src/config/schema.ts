@@ -10,8 +10,8 @@ import {
   httpsUrl,
   integer,
   issuer,
-  networks,
   path,
+  proxy,
   resource,
   secret,
   spiffeId,
@@ -71,6 +71,14 @@ const client = z
   .refine((value) => (value.jwks === undefined) !== (value.jwks_file === undefined), {
     error: 'give one of jwks and jwks_file',
   })
+  // Ids of workloads and people stand beside those of clients in tokens and in the audit.
+  .refine(
+    ({ client_id: id, workload }) => !/^(spiffe:\/\/|oidc:|user:)/i.test(id) || id === workload,
+    {
+      path: ['client_id'],
+      error: 'is the id of a workload or a person; a client may have that of its own workload alone',
+    },
+  )
 
 const mtls = z
   .strictObject({
@@ -168,7 +176,10 @@ const settings = z.strictObject({
     .describe('a list of clients')
     .default([]),
   mtls: mtls.optional(),
-  proxies: networks('proxies whose Client-Cert headers are believed').default([]),
+  proxies: z
+    .array(proxy)
+    .describe('a list of proxies whose Client-Cert headers are believed')
+    .default([]),
   delegation: z
     .strictObject({
       lifetime_seconds: integer(10, 3600, 'seconds').default(300),

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
+import { generateKeyPairSync } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { type Config, ConfigError, loadConfig } from '../../src/config/config.ts'
+import { createTrustedPeers } from '../../src/token/client-cert.ts'
 
 let directory: string
 before(async () => {
@@ -188,6 +190,48 @@ const refused: readonly (readonly [title: string, settings: object, problem: str
     'proxies[0]: expected',
   ],
   ['a proxy with a zone', { trust: [CORP], proxies: ['fe80::1%eth0'] }, 'proxies[0]: expected'],
+  ...['10.0.0.0/08', '10.0.0.0/032', 'fd00::/008', '10.0.0.0/', '10.0.0.0/8/8'].map(
+    (entry) =>
+      [
+        `a proxy in another spelling (${entry})`,
+        { trust: [CORP], proxies: [entry] },
+        'proxies[0]: expected an IP address, or a network such as 10.0.0.0/8',
+      ] as const,
+  ),
+  [
+    'an address in another spelling',
+    { trust: [{ ...CLUSTER, allow_addresses: ['10.0.0.0/08'] }] },
+    'trust[0].allow_addresses[0]: expected an IP address, or a network such as 10.0.0.0/8',
+  ],
+  ...['0.0.0.0/0', '10.0.0.0/0', '::/0'].map(
+    (entry) =>
+      [
+        `a list of proxies that is everybody (${entry})`,
+        { trust: [CORP], proxies: ['10.0.0.7', entry] },
+        'proxies[1]: means everybody',
+      ] as const,
+  ),
+  ...['spiffe://corp.example/agents/bot', 'SPIFFE://x', 'oidc:prod:sub', 'user:staff:alice'].map(
+    (id) =>
+      [
+        `a client named as another than itself (${id})`,
+        {
+          trust: [CORP],
+          clients: [
+            { client_id: id, jwks_file: 'k.json', workload: 'spiffe://corp.example/other' },
+          ],
+        },
+        'clients[0].client_id: is the id of a workload or a person',
+      ] as const,
+  ),
+  [
+    'a client named as a person, that is no workload',
+    {
+      trust: [CORP],
+      clients: [{ client_id: 'user:staff:alice', jwks_file: 'k.json', scopes: ['writ:admin'] }],
+    },
+    'clients[0].client_id: is the id of a workload or a person',
+  ],
   [
     'a client that may do nothing',
     { trust: [CORP], clients: [{ client_id: 'x', jwks_file: 'k.json' }] },
@@ -204,3 +248,19 @@ for (const [title, settings, problem] of refused) {
     })
   })
 }
+
+test('a client may be named as the workload it is, and a network may be of one address', async () => {
+  const id = 'spiffe://corp.example/agents/bot'
+  const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const jwks = { keys: [publicKey.export({ format: 'jwk' })] }
+  const proxies = ['10.0.0.7/32', '10.0.0.0/8', 'fd00::/10', '::1']
+  const config = await load({
+    trust: [{ ...CLUSTER, allow_addresses: ['0.0.0.0/0'] }, CORP],
+    clients: [{ client_id: id, workload: id, jwks }],
+    proxies,
+  })
+  assert.equal(config.clients[0]?.clientId, id)
+  assert.deepEqual(config.proxies, proxies)
+  // What the configuration lets through does not end the start later.
+  createTrustedPeers(config.proxies)
+})
