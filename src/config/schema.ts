@@ -76,7 +76,8 @@ const client = z
     ({ client_id: id, workload }) => !/^(spiffe:\/\/|oidc:|user:)/i.test(id) || id === workload,
     {
       path: ['client_id'],
-      error: 'is the id of a workload or a person; a client may have that of its own workload alone',
+      error:
+        'is the id of a workload or a person; a client may have that of its own workload alone',
     },
   )
 
