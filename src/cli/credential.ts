@@ -1,7 +1,8 @@
 /** A proof of identity as somebody has it at hand: read and named, believed by nobody. */
-import { parseCertificate } from '../identity/certificate.ts'
-import { CertificateError } from '../identity/certificate-error.ts'
-import { GITHUB_ISSUER } from '../identity/github.ts'
+
+import { GITHUB_ISSUER } from '../identity/issuers/github.ts'
+import { parseCertificate } from '../identity/x509/certificate.ts'
+import { CertificateError } from '../identity/x509/certificate-error.ts'
 import { isJsonObject, type JsonObject } from '../lib/json.ts'
 import { ACTION_SCOPE, SESSION_SCOPE } from '../token/claims.ts'
 import { DELEGATION_TYP } from '../token/delegation.ts'

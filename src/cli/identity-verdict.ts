@@ -1,8 +1,8 @@
 /** What a broker of this configuration would make of a credential: the very provers it uses. */
 import { pino } from 'pino'
 import type { Config } from '../config/config.ts'
-import { CertificateError } from '../identity/certificate-error.ts'
 import type { ProvenToken, Prover } from '../identity/presented.ts'
+import { CertificateError } from '../identity/x509/certificate-error.ts'
 import type { Json, JsonObject } from '../lib/json.ts'
 import { openKeys } from '../mint/keys.ts'
 import { type Reason, Refusal } from '../refusal.ts'

@@ -1,4 +1,4 @@
-import type { BundleHealth } from '../identity/bundles.ts'
+import type { BundleHealth } from '../identity/bundles/bundles.ts'
 
 /**
  * Whether a broker can prove those who ask it, by how each trust domain stands.

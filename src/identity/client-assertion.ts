@@ -6,7 +6,7 @@ import type { Algorithm } from '../token/algorithm.ts'
 import { hashStrings } from '../token/hash-strings.ts'
 import { type Jws, JwsError, parseJws, verifyJws } from '../token/jws.ts'
 import { type LocalKeySet, localKeySet } from '../token/key-set.ts'
-import { REFUSED_PARAMETERS } from './issued-token.ts'
+import { REFUSED_PARAMETERS } from './issuers/issued-token.ts'
 
 const ASSERTION_MAX_SECONDS = 300
 export const CLOCK_SKEW_SECONDS = 5

@@ -11,8 +11,8 @@ import {
   splitJws,
   verifyJws,
 } from '../token/jws.ts'
-import { SVID_ALGORITHMS } from './bundle.ts'
-import type { Bundles } from './bundles.ts'
+import { SVID_ALGORITHMS } from './bundles/bundle.ts'
+import type { Bundles } from './bundles/bundles.ts'
 import { parseSpiffeId } from './spiffe-id.ts'
 import { proven, type Workload } from './workload.ts'
 

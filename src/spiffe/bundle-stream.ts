@@ -1,4 +1,4 @@
-import type { BundleStream } from '../identity/bundle-source.ts'
+import type { BundleStream } from '../identity/bundles/bundle-source.ts'
 import type { WorkloadApi } from './workload-api.ts'
 
 /**

@@ -1,6 +1,7 @@
 /** Reads the messages of the Workload API into what they mean. */
-import { elementsOf, TAG } from '../identity/der.ts'
+
 import { parseSpiffeId, type SpiffeId } from '../identity/spiffe-id.ts'
+import { elementsOf, TAG } from '../identity/x509/der.ts'
 import { quotable, SpiffeError } from './error.ts'
 import type { X509SvidResponse } from './protocol.ts'
 import { believe, readPrivateKey, type SvidMaterial, type X509Context } from './x509-context.ts'

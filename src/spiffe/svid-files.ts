@@ -1,6 +1,6 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { open } from 'node:fs/promises'
-import { parseBundle } from '../identity/bundle.ts'
+import { parseBundle } from '../identity/bundles/bundle.ts'
 import { isTrustDomainName } from '../identity/spiffe-id.ts'
 import { SpiffeError } from './error.ts'
 import type { X509Source } from './source.ts'

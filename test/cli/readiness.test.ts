@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { trustFault } from '../../src/cli/readiness.ts'
-import type { BundleHealth } from '../../src/identity/bundles.ts'
+import type { BundleHealth } from '../../src/identity/bundles/bundles.ts'
 
 const well = {
   trustDomain: 'corp.test',

@@ -6,7 +6,7 @@
  */
 import { X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
-import type { Certificate } from '../../src/identity/certificate.ts'
+import type { Certificate } from '../../src/identity/x509/certificate.ts'
 
 const ANY = '2.5.29.37.0'
 const SERVER_AUTH = '1.3.6.1.5.5.7.3.1'

@@ -12,8 +12,8 @@ import {
   type Certificate,
   CertificateError,
   parseCertificate,
-} from '../../src/identity/certificate.ts'
-import { validatePath } from '../../src/identity/path.ts'
+} from '../../src/identity/x509/certificate.ts'
+import { validatePath } from '../../src/identity/x509/path.ts'
 import type { CorpusResult } from './result.ts'
 import { brokenWebRule, isNamed, type PeerName } from './x509-limbo-web.ts'
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import fc from 'fast-check'
-import { parseBundle, parseJwtBundle } from '../../src/identity/bundle.ts'
+import { parseBundle, parseJwtBundle } from '../../src/identity/bundles/bundle.ts'
 import { createAuthority } from '../../src/identity/development-x509.ts'
 import { bundleOf, makeKey, svid, writeBundle } from './svids.ts'
 import {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { untilNextMs } from '../../src/identity/bundle-endpoint.ts'
+import { untilNextMs } from '../../src/identity/bundles/bundle-endpoint.ts'
 import {
   corp,
   type Endpoint,

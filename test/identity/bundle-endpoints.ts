@@ -6,7 +6,7 @@ import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
 import * as x509 from '@peculiar/x509'
-import type { BundlesOptions, EndpointSource } from '../../src/identity/bundles.ts'
+import type { BundlesOptions, EndpointSource } from '../../src/identity/bundles/bundles.ts'
 import { bundleText, type Domain, fileWith, type Leaf, makeDomain, openFor } from './trust.ts'
 
 export const LOOPBACK = ['127.0.0.1']

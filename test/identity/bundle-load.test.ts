@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { rename, writeFile } from 'node:fs/promises'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { BundleSource, Bundles, StreamedBundle } from '../../src/identity/bundles.ts'
+import type { BundleSource, Bundles, StreamedBundle } from '../../src/identity/bundles/bundles.ts'
 import { LOOPBACK, startEndpoint, web, webSource } from './bundle-endpoints.ts'
 import { svid } from './svids.ts'
 import {

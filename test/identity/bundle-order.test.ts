@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type EndpointSource, openBundles } from '../../src/identity/bundles.ts'
+import { type EndpointSource, openBundles } from '../../src/identity/bundles/bundles.ts'
 import { corp } from './bundle-endpoints.ts'
 import { bundleText, fileWith } from './trust.ts'
 

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import type { BundleStream, BundlesOptions, StreamedBundle } from '../../src/identity/bundles.ts'
+import type {
+  BundleStream,
+  BundlesOptions,
+  StreamedBundle,
+} from '../../src/identity/bundles/bundles.ts'
 import { BOTH, bundleText, type Domain, makeDomain, NEITHER, openFor } from './trust.ts'
 
 const corp = await makeDomain('corp.test')

@@ -3,8 +3,12 @@ import { rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { MAX_BUNDLE_BYTES, parseBundle } from '../../src/identity/bundle.ts'
-import { type Bundles, type BundlesOptions, openBundles } from '../../src/identity/bundles.ts'
+import { MAX_BUNDLE_BYTES, parseBundle } from '../../src/identity/bundles/bundle.ts'
+import {
+  type Bundles,
+  type BundlesOptions,
+  openBundles,
+} from '../../src/identity/bundles/bundles.ts'
 import { createJwtSvidProver } from '../../src/identity/jwt-svid.ts'
 import { Refusal } from '../../src/refusal.ts'
 import { bundleOf, ISSUER, makeKey, NOW, svid, temporaryDirectory, writeBundle } from './svids.ts'

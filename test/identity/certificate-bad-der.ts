@@ -1,5 +1,5 @@
 // What is no certificate in DER, or none of version 3 as RFC 5280 §4.1 writes them.
-import type { CertificateCheck } from '../../src/identity/certificate-error.ts'
+import type { CertificateCheck } from '../../src/identity/x509/certificate-error.ts'
 import { having, named, ROOT, raw, withKey } from './certificate-bad.ts'
 import {
   altName,

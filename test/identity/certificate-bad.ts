@@ -1,5 +1,5 @@
 // What one certificate must not say, told apart from what a path asks of it.
-import type { CertificateCheck } from '../../src/identity/certificate-error.ts'
+import type { CertificateCheck } from '../../src/identity/x509/certificate-error.ts'
 import {
   altName,
   basicConstraints,

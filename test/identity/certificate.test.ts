@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { parseCertificate } from '../../src/identity/certificate.ts'
-import { CertificateError } from '../../src/identity/certificate-error.ts'
+import { parseCertificate } from '../../src/identity/x509/certificate.ts'
+import { CertificateError } from '../../src/identity/x509/certificate-error.ts'
 import { BAD_CERTIFICATES, having, ROOT } from './certificate-bad.ts'
 import { BAD_DER } from './certificate-bad-der.ts'
 import {

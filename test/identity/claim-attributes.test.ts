@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { attributeReader } from '../../src/identity/claim-attributes.ts'
+import { attributeReader } from '../../src/identity/issuers/claim-attributes.ts'
 import type { JsonObject } from '../../src/lib/json.ts'
 import { Refusal } from '../../src/refusal.ts'
 

@@ -13,7 +13,7 @@ import {
   onlyContent,
   smallIntegerOf,
   timeOf,
-} from '../../src/identity/der.ts'
+} from '../../src/identity/x509/der.ts'
 import { der, oid } from './x509-maker.ts'
 
 const bytes = (hex: string) => Buffer.from(hex, 'hex')

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import fc from 'fast-check'
-import { openBundles } from '../../src/identity/bundles.ts'
+import { openBundles } from '../../src/identity/bundles/bundles.ts'
 import { createJwtSvidProver } from '../../src/identity/jwt-svid.ts'
 import { type IdentityCheck, Refusal } from '../../src/refusal.ts'
 import {

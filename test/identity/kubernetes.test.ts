@@ -6,7 +6,7 @@ import { after, test } from 'node:test'
 import {
   type KubernetesIssuerOptions,
   openKubernetesIssuer,
-} from '../../src/identity/kubernetes.ts'
+} from '../../src/identity/issuers/kubernetes.ts'
 import { createProver } from '../../src/identity/prover.ts'
 import { CA_PEM, LOOPBACK, startSite } from './https-site.ts'
 import { ISSUER, NOW, temporaryDirectory } from './svids.ts'

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { type Certificate, parseCertificate } from '../../src/identity/certificate.ts'
-import { CertificateError } from '../../src/identity/certificate-error.ts'
-import { validatePath } from '../../src/identity/path.ts'
+import { type Certificate, parseCertificate } from '../../src/identity/x509/certificate.ts'
+import { CertificateError } from '../../src/identity/x509/certificate-error.ts'
+import { validatePath } from '../../src/identity/x509/path.ts'
 import {
   authorityKeyId,
   CLIENT_AUTH,

@@ -11,10 +11,10 @@ import {
   type Bundles,
   type BundlesOptions,
   openBundles,
-} from '../../src/identity/bundles.ts'
+} from '../../src/identity/bundles/bundles.ts'
 import { type Authority, createAuthority, issueLeaf } from '../../src/identity/development-x509.ts'
 import { createJwtSvidProver } from '../../src/identity/jwt-svid.ts'
-import { createX509SvidProver } from '../../src/identity/x509-svid.ts'
+import { createX509SvidProver } from '../../src/identity/x509/x509-svid.ts'
 import { Refusal } from '../../src/refusal.ts'
 import { ISSUER, type IssuerKey, makeKey, svid, temporaryDirectory } from './svids.ts'
 

@@ -2,7 +2,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { openUserIssuer } from '../../src/identity/user-token.ts'
+import { openUserIssuer } from '../../src/identity/issuers/user-token.ts'
 import { jwks, jwksKey, token } from '../identity/tokens.ts'
 import { AGENT, RESOURCE, seconds } from './fixture.ts'
 

@@ -1,5 +1,6 @@
 /** Workloads that an OpenID Connect issuer vouches for: CI systems, clouds, platforms. */
-import type { Algorithm } from '../token/algorithm.ts'
+import type { Algorithm } from '../../token/algorithm.ts'
+import { proven, type Workload } from '../workload.ts'
 import { checkOnlyAudience, checkPlainType, type VerifiedToken } from './issued-token.ts'
 import {
   openTokenIssuer,
@@ -7,7 +8,6 @@ import {
   type TokenIssuer,
   type TokenIssuerOptions,
 } from './token-issuer.ts'
-import { proven, type Workload } from './workload.ts'
 
 export interface WorkloadIssuerOptions
   extends Omit<TokenIssuerOptions, 'audiences' | 'algorithms' | 'issuer'> {

@@ -1,6 +1,6 @@
 /** Pods of a Kubernetes cluster, by their projected service account tokens. */
-import { isJsonObject, type Json } from '../lib/json.ts'
-import type { Algorithm } from '../token/algorithm.ts'
+import { isJsonObject, type Json } from '../../lib/json.ts'
+import type { Algorithm } from '../../token/algorithm.ts'
 import { refuseToken, type VerifiedToken } from './issued-token.ts'
 import { openWorkloadIssuer, type WorkloadIssuerOptions } from './oidc.ts'
 import type { TokenIssuer } from './token-issuer.ts'

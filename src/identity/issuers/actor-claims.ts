@@ -1,10 +1,10 @@
 /** What a user's token says about acting: `may_act`, `act`, `cnf`. What is unclear is refused. */
-import { decodeBase64url } from '../lib/base64url.ts'
-import { isJsonObject, type Json, type JsonObject } from '../lib/json.ts'
-import { Refusal, refuse } from '../refusal.ts'
-import type { Actor, Binding } from '../token/claims.ts'
+import { decodeBase64url } from '../../lib/base64url.ts'
+import { isJsonObject, type Json, type JsonObject } from '../../lib/json.ts'
+import { Refusal, refuse } from '../../refusal.ts'
+import type { Actor, Binding } from '../../token/claims.ts'
+import { parseSpiffeId } from '../spiffe-id.ts'
 import { refuseToken } from './issued-token.ts'
-import { parseSpiffeId } from './spiffe-id.ts'
 
 /** A chain longer than this is not read at all; what may be delegated further is decided elsewhere. */
 const MAX_ACTORS = 8

@@ -1,9 +1,9 @@
 /** An issuer's keys out of a file, followed like a trust bundle. */
 import { open } from 'node:fs/promises'
-import { isJsonObject, parseJson } from '../lib/json.ts'
-import { refuse } from '../refusal.ts'
-import type { Algorithm } from '../token/algorithm.ts'
-import { importAll, type KeySource, type KnownKeys, keySetOf } from '../token/key-set.ts'
+import { isJsonObject, parseJson } from '../../lib/json.ts'
+import { refuse } from '../../refusal.ts'
+import type { Algorithm } from '../../token/algorithm.ts'
+import { importAll, type KeySource, type KnownKeys, keySetOf } from '../../token/key-set.ts'
 
 export interface JwksFile extends KeySource {
   close(): void

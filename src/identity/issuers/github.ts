@@ -1,5 +1,5 @@
 /** Jobs of GitHub Actions: who runs is said by GitHub, not by the workflow. */
-import type { Algorithm } from '../token/algorithm.ts'
+import type { Algorithm } from '../../token/algorithm.ts'
 import { refuseToken } from './issued-token.ts'
 import { openWorkloadIssuer, type WorkloadIssuerOptions } from './oidc.ts'
 import type { TokenIssuer } from './token-issuer.ts'

@@ -1,6 +1,6 @@
 /** Verified claims that policies may see, under names from the configuration. */
-import type { Json, JsonObject } from '../lib/json.ts'
-import { refuse } from '../refusal.ts'
+import type { Json, JsonObject } from '../../lib/json.ts'
+import { refuse } from '../../refusal.ts'
 
 /** Names, each with a JSON pointer (RFC 6901) into the claims. */
 export type AttributePointers = Readonly<Record<string, string>>

@@ -1,6 +1,6 @@
-import type { JsonObject } from '../lib/json.ts'
-import { checkAnchor } from './authority.ts'
-import { type Certificate, CertificateError, parseCertificate } from './certificate.ts'
+import type { JsonObject } from '../../lib/json.ts'
+import { checkAnchor } from '../x509/authority.ts'
+import { type Certificate, CertificateError, parseCertificate } from '../x509/certificate.ts'
 
 /** The members that make up a public key, by `kty` (RFC 7518 §6, RFC 8037 §2). */
 const KEY_MEMBERS: Readonly<Record<string, readonly string[]>> = {

@@ -1,8 +1,8 @@
 /** A JWT of a configured issuer: read first, believed only after every check here (RFC 8725 §3). */
 import { hash } from 'node:crypto'
-import type { Json, JsonObject } from '../lib/json.ts'
-import { type IdentityCheck, refuse } from '../refusal.ts'
-import { type Algorithm, sameAlgorithm } from '../token/algorithm.ts'
+import type { Json, JsonObject } from '../../lib/json.ts'
+import { type IdentityCheck, refuse } from '../../refusal.ts'
+import { type Algorithm, sameAlgorithm } from '../../token/algorithm.ts'
 import {
   decodeJsonSegment,
   decodeSegment,
@@ -11,7 +11,7 @@ import {
   splitJws,
   type VerificationKey,
   verifyJws,
-} from '../token/jws.ts'
+} from '../../token/jws.ts'
 import type { IssuerKeys } from './issuer-keys.ts'
 
 /** Longer than any token in use, short enough that refusing one costs nothing. */

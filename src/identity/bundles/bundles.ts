@@ -1,10 +1,10 @@
-import type { VerificationKey } from '../token/jws.ts'
+import type { VerificationKey } from '../../token/jws.ts'
+import type { Certificate } from '../x509/certificate.ts'
 import { followEndpoint } from './bundle-endpoint.ts'
 import { followFile } from './bundle-file.ts'
 import { inGroups } from './bundle-order.ts'
 import type { BundleFollower, BundleSource, EndpointSource } from './bundle-source.ts'
 import { followStream } from './bundle-stream.ts'
-import type { Certificate } from './certificate.ts'
 import { type EndpointPeer, foreignPeer, selfServingPeer } from './endpoint-peer.ts'
 import { type BundleHealth, type BundleProblem, HeldBundle } from './held-bundle.ts'
 

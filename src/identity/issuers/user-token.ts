@@ -1,6 +1,7 @@
 /** Tokens that speak for people: ID tokens, RFC 9068 access tokens, identity assertion grants. */
-import type { Json, JsonObject } from '../lib/json.ts'
-import type { Algorithm } from '../token/algorithm.ts'
+import type { Json, JsonObject } from '../../lib/json.ts'
+import type { Algorithm } from '../../token/algorithm.ts'
+import { provenUser } from '../user.ts'
 import {
   isName,
   parseActors,
@@ -12,7 +13,6 @@ import {
 import { checkOnlyAudience, refuseToken, type VerifiedToken } from './issued-token.ts'
 import { openTokenIssuer, type TokenIssuer, type TokenIssuerOptions } from './token-issuer.ts'
 import type { TokenKind } from './token-types.ts'
-import { provenUser } from './user.ts'
 
 export type UserTokenKind = Exclude<TokenKind, 'jwt'>
 

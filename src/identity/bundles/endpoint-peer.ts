@@ -1,10 +1,10 @@
-import { Refusal } from '../refusal.ts'
+import { Refusal } from '../../refusal.ts'
+import { parseSpiffeId } from '../spiffe-id.ts'
+import type { Certificate } from '../x509/certificate.ts'
+import { createX509SvidProver } from '../x509/x509-svid.ts'
 import { type Bundle, parseBundle } from './bundle.ts'
 import { readBundleFile } from './bundle-file.ts'
 import type { Bundles } from './bundles.ts'
-import type { Certificate } from './certificate.ts'
-import { parseSpiffeId } from './spiffe-id.ts'
-import { createX509SvidProver } from './x509-svid.ts'
 
 /** Decides about the certificate of an `https_spiffe` endpoint (SPIFFE Federation §5.2.2). */
 export interface EndpointPeer {

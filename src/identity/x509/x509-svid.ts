@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto'
-import { BoundedMap } from '../lib/bounded-map.ts'
-import { type IdentityCheck, Refusal, refuse } from '../refusal.ts'
+import { BoundedMap } from '../../lib/bounded-map.ts'
+import { type IdentityCheck, Refusal, refuse } from '../../refusal.ts'
+import { parseSpiffeId, type SpiffeId } from '../spiffe-id.ts'
+import { proven, type Workload } from '../workload.ts'
 import { PURPOSE } from './authority.ts'
 import { type Certificate, parseCertificate } from './certificate.ts'
 import { type CertificateCheck, CertificateError } from './certificate-error.ts'
 import { KEY_USAGE } from './certificate-extensions.ts'
 import { validatePath } from './path.ts'
-import { parseSpiffeId, type SpiffeId } from './spiffe-id.ts'
-import { proven, type Workload } from './workload.ts'
 
 /** A leaf and what leads to its authority; SPIRE sends one or two intermediates. */
 const MAX_CHAIN = 9

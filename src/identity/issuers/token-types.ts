@@ -1,5 +1,5 @@
 /** The type a sender gives its token (RFC 8693 §3), against what the token is. */
-import { refuse } from '../refusal.ts'
+import { refuse } from '../../refusal.ts'
 
 /** What a token is by its own content. A workload's token is a `jwt` and nothing narrower. */
 export type TokenKind = 'jwt' | 'id_token' | 'access_token' | 'id_jag'

@@ -1,6 +1,6 @@
-import { checkUrl } from '../token/web-url.ts'
+import { checkUrl } from '../../token/web-url.ts'
+import { isSpiffeWorkload, isTrustDomainName, parseSpiffeId } from '../spiffe-id.ts'
 import type { BundleSource, EndpointSource } from './bundle-source.ts'
-import { isSpiffeWorkload, isTrustDomainName, parseSpiffeId } from './spiffe-id.ts'
 
 /**
  * The sources in groups, each after those whose bundles it needs: an endpoint with a SPIFFE ID of

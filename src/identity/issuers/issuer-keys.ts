@@ -1,12 +1,12 @@
 /** The keys of one configured issuer: out of a file, from a URL, or from what its discovery names. */
-import { isJsonObject, parseJson } from '../lib/json.ts'
-import { Refusal, refuse } from '../refusal.ts'
-import type { Algorithm } from '../token/algorithm.ts'
-import type { VerificationKey } from '../token/jws.ts'
-import type { KeySource } from '../token/key-set.ts'
-import { remoteKeySet } from '../token/remote-key-set.ts'
-import type { Lookup } from './checked-lookup.ts'
-import { type GuardedFetch, guardedFetch } from './guarded-fetch.ts'
+import { isJsonObject, parseJson } from '../../lib/json.ts'
+import { Refusal, refuse } from '../../refusal.ts'
+import type { Algorithm } from '../../token/algorithm.ts'
+import type { VerificationKey } from '../../token/jws.ts'
+import type { KeySource } from '../../token/key-set.ts'
+import { remoteKeySet } from '../../token/remote-key-set.ts'
+import type { Lookup } from '../checked-lookup.ts'
+import { type GuardedFetch, guardedFetch } from '../guarded-fetch.ts'
 import { openJwksFile } from './jwks-file.ts'
 
 export type IssuerKeysFrom =

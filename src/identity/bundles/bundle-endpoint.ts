@@ -1,3 +1,4 @@
+import { type GuardedFetch, guardedFetch } from '../guarded-fetch.ts'
 import {
   type Bundle,
   DEFAULT_REFRESH_HINT_SECONDS,
@@ -6,7 +7,6 @@ import {
 } from './bundle.ts'
 import type { BundleFollower, EndpointSource } from './bundle-source.ts'
 import { type EndpointPeer, PeerRefused } from './endpoint-peer.ts'
-import { type GuardedFetch, guardedFetch } from './guarded-fetch.ts'
 import type { HeldBundle } from './held-bundle.ts'
 
 export interface EndpointOptions {

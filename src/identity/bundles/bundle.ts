@@ -1,8 +1,8 @@
-import { isJsonObject, type JsonObject, parseJson } from '../lib/json.ts'
-import { importJwk } from '../token/jwk.ts'
-import { type Algorithm, JwsError, type VerificationKey } from '../token/jws.ts'
+import { isJsonObject, type JsonObject, parseJson } from '../../lib/json.ts'
+import { importJwk } from '../../token/jwk.ts'
+import { type Algorithm, JwsError, type VerificationKey } from '../../token/jws.ts'
+import type { Certificate } from '../x509/certificate.ts'
 import { importAuthority, isAuthorityKeyType } from './bundle-authority.ts'
-import type { Certificate } from './certificate.ts'
 
 /** SP-2: a JWT-SVID is signed by one of these; anything else is refused before it is looked at. */
 export const SVID_ALGORITHMS: readonly Algorithm[] = [

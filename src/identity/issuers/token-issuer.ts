@@ -1,6 +1,7 @@
 /** A configured issuer of tokens, with its keys and its rules. */
-import { isAlgorithm } from '../token/algorithm.ts'
-import type { Jws } from '../token/jws.ts'
+import { isAlgorithm } from '../../token/algorithm.ts'
+import type { Jws } from '../../token/jws.ts'
+import type { ProvenToken } from '../presented.ts'
 import { type AttributePointers, attributeReader, type ReadAttributes } from './claim-attributes.ts'
 import {
   CLOCK_SKEW_SECONDS,
@@ -10,7 +11,6 @@ import {
   verifyToken,
 } from './issued-token.ts'
 import { type IssuerKeysOptions, openIssuerKeys } from './issuer-keys.ts'
-import type { ProvenToken } from './presented.ts'
 import type { TokenKind } from './token-types.ts'
 
 export interface TokenIssuerOptions extends IssuerKeysOptions {

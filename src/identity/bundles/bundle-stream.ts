@@ -1,7 +1,7 @@
+import type { Certificate } from '../x509/certificate.ts'
 import { type Bundle, MAX_BUNDLE_BYTES, MAX_KEYS, parseJwtBundle } from './bundle.ts'
 import { readAuthority } from './bundle-authority.ts'
 import type { BundleFollower, StreamedBundle, StreamSource } from './bundle-source.ts'
-import type { Certificate } from './certificate.ts'
 import { type HeldBundle, SVID_KINDS, type SvidKind } from './held-bundle.ts'
 
 /**

@@ -1,5 +1,5 @@
+import type { Certificate } from '../x509/certificate.ts'
 import type { Bundle, BundleKey } from './bundle.ts'
-import type { Certificate } from './certificate.ts'
 
 /** What a bundle vouches for: JWT-SVIDs by keys, X509-SVIDs by authorities. */
 export type SvidKind = 'jwt' | 'x509'

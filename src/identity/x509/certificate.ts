@@ -5,7 +5,7 @@
  * OpenSSL's, which must be able to read it too and takes the key out of it.
  */
 import { type KeyObject, X509Certificate } from 'node:crypto'
-import { certificateThumbprint } from '../token/certificate.ts'
+import { certificateThumbprint } from '../../token/certificate.ts'
 import { CertificateError } from './certificate-error.ts'
 import { type Extensions, KEY_USAGE, parseExtensions } from './certificate-extensions.ts'
 import { checkKeyInfo, checkKeyStrength, checkSignatureAlgorithm } from './certificate-key.ts'

@@ -1,10 +1,10 @@
 /** Asks a Kubernetes API server whether a token still counts (authentication.k8s.io/v1 TokenReview). */
 import { readFile } from 'node:fs/promises'
-import { BoundedMap } from '../lib/bounded-map.ts'
-import { isJsonObject, type JsonObject, parseJson } from '../lib/json.ts'
-import { refuse } from '../refusal.ts'
-import type { Lookup } from './checked-lookup.ts'
-import { type GuardedAnswer, guardedFetch } from './guarded-fetch.ts'
+import { BoundedMap } from '../../lib/bounded-map.ts'
+import { isJsonObject, type JsonObject, parseJson } from '../../lib/json.ts'
+import { refuse } from '../../refusal.ts'
+import type { Lookup } from '../checked-lookup.ts'
+import { type GuardedAnswer, guardedFetch } from '../guarded-fetch.ts'
 import { refuseToken } from './issued-token.ts'
 
 export interface TokenReviewOptions {
