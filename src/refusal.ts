@@ -110,7 +110,6 @@ export type DelegationCheck =
   | 'key'
   | 'resource'
   | 'scope'
-  | 'use'
 
 /** Which part of the request is more than the delegation allows. */
 export type CeilingPart = 'location' | 'method' | 'identifier' | 'arguments' | 'element'

@@ -43,7 +43,6 @@ const DELEGATION: Readonly<Record<DelegationCheck, string>> = {
   key: 'use the key that it names',
   resource: 'ask for a server that it is for',
   scope: 'ask for a token of a scope that it names',
-  use: 'ask for what it may be used for',
 }
 
 /** @returns undefined when `docs/refusals.md` is all there is to say */

@@ -1,5 +1,5 @@
 import type { Ledger } from '../ledger/ledger.ts'
-import { refuse } from '../refusal.ts'
+import { Refusal, refuse } from '../refusal.ts'
 import { PROOF_MAX_AHEAD_SECONDS, type VerifiedProof, verifyProof } from '../token/dpop.ts'
 import type { Broker } from './broker.ts'
 import type { Caller } from './caller.ts'
@@ -49,14 +49,28 @@ export async function spendSenderProof(
  * Spends whatever of the caller's proofs is good only once. A certificate is not: the connection
  * proves its key anew each time.
  *
- * @throws {Refusal} proof_replayed, client_rejected, token_before_epoch, ledger_unavailable
+ * @throws {Refusal} proof_replayed, client_rejected, token_before_epoch (of the DPoP proof), ledger_unavailable
  */
 export async function spendProofs(
   { proof, spend }: Pick<Caller, 'proof' | 'spend'>,
   ledger: Pick<Ledger, 'spend'>,
 ): Promise<void> {
   if (proof !== undefined) await spendSenderProof(proof, ledger)
-  if (spend !== undefined && !(await ledger.spend(spend.id, spend.until, spend.earliest))) {
-    refuse({ code: 'client_rejected', detail: 'the assertion was used before' })
+  if (spend !== undefined) await spendAssertion(spend, ledger)
+}
+
+async function spendAssertion(
+  { id, until, earliest }: NonNullable<Caller['spend']>,
+  ledger: Pick<Ledger, 'spend'>,
+): Promise<void> {
+  let first: boolean
+  try {
+    first = await ledger.spend(id, until, earliest)
+  } catch (error) {
+    // Not of the DPoP proof, of which the same reason would speak.
+    if (!(error instanceof Refusal) || error.reason.code !== 'token_before_epoch') throw error
+    const detail = 'the store may have forgotten that the assertion was used; send iat in it'
+    refuse({ code: 'client_rejected', detail }, error)
   }
+  if (!first) refuse({ code: 'client_rejected', detail: 'the assertion was used before' })
 }

@@ -1,7 +1,7 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
-import { open } from 'node:fs/promises'
 import { parseBundle } from '../identity/bundles/bundle.ts'
 import { isTrustDomainName } from '../identity/spiffe-id.ts'
+import { readIfChanged } from '../lib/changed-file.ts'
 import { SpiffeError } from './error.ts'
 import type { X509Source } from './source.ts'
 import { believe, type X509Context } from './x509-context.ts'
@@ -97,16 +97,8 @@ interface Read {
 
 async function readFile(file: string): Promise<Read> {
   try {
-    const handle = await open(file, 'r')
-    try {
-      // The opened file is asked, not its name, so a rename between the two cannot mix two files.
-      const { size, dev, ino, mtimeNs, ctimeNs } = await handle.stat({ bigint: true })
-      if (size > MAX_FILE_BYTES) throw new Error('too large')
-      const text = await handle.readFile('utf8')
-      return { file, text, fingerprint: `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}` }
-    } finally {
-      await handle.close()
-    }
+    const { bytes, fingerprint } = await readIfChanged(file, undefined, MAX_FILE_BYTES)
+    return { file, text: bytes.toString('utf8'), fingerprint }
   } catch (error) {
     const why = (error as NodeJS.ErrnoException).code ?? (error as Error).message
     throw invalid(file, `cannot be read (${why})`)

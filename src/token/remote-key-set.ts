@@ -98,7 +98,11 @@ export function remoteKeySet(options: RemoteKeySetOptions): RemoteKeySet {
       const ageMs = clockMs() - fetchedAt
       if (ageMs > maxAgeMs) {
         if (mayTry()) return findAfterRefresh(kid, algorithm)
-        refuse({ code: 'keys_unavailable', detail: 'the keys are too old to be believed' })
+        const never = fetchedAt === Number.NEGATIVE_INFINITY
+        const detail = never
+          ? 'the keys could not be fetched yet'
+          : 'the keys are too old to be believed'
+        refuse({ code: 'keys_unavailable', detail })
       }
       // A failure here changes nothing yet: the keys at hand are still young enough.
       if (ageMs > maxAgeMs / 5 && mayTry()) refresh().catch(() => undefined)

@@ -158,13 +158,13 @@ const rows: readonly [title: string, attack: Attack['attack'], refused: Refused]
     (s) => s.ask({ svid: unsigned({ typ: 'JWT', kid: kidOf(s.svid) }, svidClaims(s)) }),
     SVID('algorithm'),
   ],
-  ['a token as the proof of identity', (s) => s.ask({ svid: s.issued.token }), SVID('header')],
+  ['a token as the proof of identity', (s) => s.ask({ svid: s.issued.token }), SVID('typ')],
   [
     'a DPoP proof as the proof of identity',
     (s) => s.ask({ svid: proofFor(newKey(), here(s)) }),
     SVID('header'),
   ],
-  ['a feed text as the proof of identity', (s) => s.ask({ svid: s.feedText }), SVID('header')],
+  ['a feed text as the proof of identity', (s) => s.ask({ svid: s.feedText }), SVID('typ')],
   [
     'a token called an access token',
     (s) =>
@@ -172,7 +172,7 @@ const rows: readonly [title: string, attack: Attack['attack'], refused: Refused]
         svid: s.issued.token,
         form: { subject_token_type: 'urn:ietf:params:oauth:token-type:access_token' },
       }),
-    SVID('token_type'),
+    SVID('typ'),
   ],
   [
     'an SVID that brings its own key',
@@ -235,10 +235,11 @@ const rows: readonly [title: string, attack: Attack['attack'], refused: Refused]
     SVID('claims'),
   ],
   [
-    'an SVID with an actor beside it',
+    'an SVID with an actor of no known type beside it',
     (s) => s.ask({ form: { actor_token: s.svid, actor_token_type: 'x' } }),
-    MALFORMED,
+    SVID('token_type'),
   ],
+  ['an actor without a type', (s) => s.ask({ form: { actor_token: s.svid } }), MALFORMED],
 
   // What is asked.
   [

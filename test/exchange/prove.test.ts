@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { Broker, ExchangeRequest } from '../../src/exchange/broker.ts'
 import { exchange } from '../../src/exchange/exchange.ts'
-import type { Reason } from '../../src/refusal.ts'
+import { type Reason, refuse } from '../../src/refusal.ts'
 import type { Actor } from '../../src/token/claims.ts'
 import { sessionId } from '../../src/token/session-id.ts'
 import {
@@ -474,6 +474,18 @@ test('a certificate spends nothing, a proof and an assertion of a key once each'
     { code: 'client_rejected', detail: 'the assertion was used before' },
     broker,
   )
+})
+
+test('an assertion whose use a store may have forgotten is refused as what it is', async () => {
+  const ledger: Broker['ledger'] = {
+    spend: async (spendId, ...times) =>
+      spendId.startsWith('a:')
+        ? refuse({ code: 'token_before_epoch' })
+        : rig.broker.ledger.spend(spendId, ...times),
+  }
+  const keyed = await asking(rig.party('a'), { subject: undefined, client: keyClient('a') })
+  const detail = 'the store may have forgotten that the assertion was used; send iat in it'
+  await refused(rig, keyed, { code: 'client_rejected', detail }, { ...rig.broker, ledger })
 })
 
 test('a second key of one SVID is noticed, whichever way the SVID came and whichever kind the keys are', async () => {

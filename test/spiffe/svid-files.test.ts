@@ -113,7 +113,7 @@ test('files that cannot be used are refused by name at the start', async () => {
     ['corp.json', '{"keys":[]}', /not valid \(chain\)/],
     ['corp.json', '{"keys":1}', /corp\.json is no SPIFFE bundle/],
     ['other.pem', '', /other\.pem has no certificate/],
-    ['other.pem', 'x'.repeat(2_000_000), /other\.pem cannot be read \(too large\)/],
+    ['other.pem', 'x'.repeat(2_000_000), /other\.pem cannot be read \(it is too large/],
   ] as const
   for (const [name, text, words] of cases) {
     await putAll()

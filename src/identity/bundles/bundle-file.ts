@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises'
+import { readIfChanged } from '../../lib/changed-file.ts'
 import { MAX_BUNDLE_BYTES, parseBundle } from './bundle.ts'
 import type { BundleFollower, FileSource } from './bundle-source.ts'
 import type { HeldBundle } from './held-bundle.ts'
@@ -23,9 +23,9 @@ export function followFile(
   let closed = false
 
   async function read(): Promise<void> {
-    const found = await readIfChanged(file, fingerprint)
+    const found = await readIfChanged(file, fingerprint, MAX_BUNDLE_BYTES)
     if (found === undefined || closed) return
-    const bundle = parseBundle(found.text)
+    const bundle = parseBundle(textOf(found.bytes))
     const problems = [...bundle.problems]
     const before = held.sequence
     if (before !== undefined && bundle.sequence !== undefined && bundle.sequence < before) {
@@ -87,28 +87,11 @@ export function followFile(
  * @throws {Error} when there is none, it is too large, or it is not UTF-8
  */
 export async function readBundleFile(file: string): Promise<string> {
-  const found = await readIfChanged(file, undefined)
-  return found?.text ?? ''
+  return textOf((await readIfChanged(file, undefined, MAX_BUNDLE_BYTES)).bytes)
 }
 
-/** The file's text when its fingerprint is not `known` any more. */
-async function readIfChanged(
-  file: string,
-  known: string | undefined,
-): Promise<{ text: string; fingerprint: string } | undefined> {
-  const handle = await open(file, 'r')
-  try {
-    // The opened file is asked, not its name, so a rename between the two cannot mix two files.
-    const stat = await handle.stat({ bigint: true })
-    const fingerprint = `${stat.dev}:${stat.ino}:${stat.size}:${stat.mtimeNs}:${stat.ctimeNs}`
-    if (fingerprint === known) return undefined
-    if (stat.size > BigInt(MAX_BUNDLE_BYTES)) throw new Error('it is too large for a bundle')
-    const bytes = await handle.readFile()
-    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-    return { text, fingerprint }
-  } finally {
-    await handle.close()
-  }
+function textOf(bytes: Uint8Array): string {
+  return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
 }
 
 function messageOf(error: unknown): string {

@@ -1,5 +1,5 @@
 /** An issuer's keys out of a file, followed like a trust bundle. */
-import { open } from 'node:fs/promises'
+import { readIfChanged } from '../../lib/changed-file.ts'
 import { isJsonObject, parseJson } from '../../lib/json.ts'
 import { refuse } from '../../refusal.ts'
 import type { Algorithm } from '../../token/algorithm.ts'
@@ -42,7 +42,7 @@ export async function openJwksFile(options: JwksFileOptions): Promise<JwksFile> 
   let closed = false
 
   async function look(): Promise<void> {
-    const found = await readIfChanged(file, fingerprint)
+    const found = await readIfChanged(file, fingerprint, MAX_FILE_BYTES)
     if (found !== undefined) {
       const jwks = parseJson(found.bytes, { maxBytes: MAX_FILE_BYTES })
       if (!isJsonObject(jwks)) throw new Error('it is no JSON object')
@@ -89,19 +89,6 @@ export async function openJwksFile(options: JwksFileOptions): Promise<JwksFile> 
     close() {
       closed = true
     },
-  }
-}
-
-async function readIfChanged(file: string, known: string | undefined) {
-  const handle = await open(file, 'r')
-  try {
-    const { dev, ino, size, mtimeNs, ctimeNs } = await handle.stat({ bigint: true })
-    const fingerprint = `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`
-    if (fingerprint === known) return undefined
-    if (size > BigInt(MAX_FILE_BYTES)) throw new Error('it is too large for a key set')
-    return { bytes: await handle.readFile(), fingerprint }
-  } finally {
-    await handle.close()
   }
 }
 
