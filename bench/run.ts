@@ -2,6 +2,7 @@
 import { cpus } from 'node:os'
 import { type ExchangeFigures, measureExchange } from './exchange.ts'
 import { closeConnections, IN_FLIGHT, KEYS } from './load.ts'
+import { measureProve } from './prove.ts'
 import { measureRawVerify } from './raw.ts'
 import { startBenchRedis } from './redis.ts'
 import { round } from './statistics.ts'
@@ -22,6 +23,8 @@ const onRedis =
 progress('verify')
 const verifyMemory = await measureVerifyInChild(undefined)
 const verifyRedis = redis && (await measureVerifyInChild(redis.url))
+progress('proofs of identity')
+const prove = await measureProve()
 progress('steps')
 const steps = await measureSteps()
 await redis?.stop()
@@ -32,6 +35,7 @@ const result = {
   rawVerifyUs,
   exchange: { sqlite: inRaw(sqlite), ...(onRedis && { redis: inRaw(onRedis) }) },
   verify: { memory: inRaw(verifyMemory), ...(verifyRedis && { redis: inRaw(verifyRedis) }) },
+  prove,
   stepsUs: steps,
 }
 if (json) process.stdout.write(`${JSON.stringify(result)}\n`)
@@ -53,6 +57,11 @@ function print(): void {
     'verify: the whole check with its spend, floor = two raw signature checks',
     verifyLine('memory', verifyMemory),
     ...(verifyRedis === undefined ? [] : [verifyLine('Redis', verifyRedis)]),
+    '',
+    'proving who asks, µs of CPU new / remembered:',
+    `  ${Object.entries(prove)
+      .map(([kind, { newUs, rememberedUs }]) => `${kind} ${newUs} / ${rememberedUs}`)
+      .join('   ')}`,
     '',
     'steps of one exchange alone, median µs of wall time (the disk included):',
     `  ${Object.entries(steps)

@@ -140,7 +140,7 @@ const attacks: {
   {
     title: 'no proof',
     status: 401,
-    says: /proof is needed/,
+    says: /a proof of the token.s key is needed/,
     changes: () => ({ headers: { dpop: undefined } }),
   },
   {

@@ -112,10 +112,16 @@ test('no identity yet is waited for, for a while', async () => {
   assert.equal((await api.jwtSvid(BROKER)).spiffeId, 'spiffe://corp.test/a')
   server.say({ jwt: () => Promise.reject({ code: status.PERMISSION_DENIED, details: 'no' }) })
   await assert.rejects(api.jwtSvid('https://late.test'), { code: 'identity_denied' })
-  server.say({ jwt: () => Promise.reject({ code: status.INVALID_ARGUMENT, details: 'bad' }) })
-  server.calls.length = 0
+  // What was given up on above may still ask once more, for its own audience.
+  let refused = 0
+  server.say({
+    jwt: ({ audience }) => {
+      if (audience.includes('https://bad.test')) refused += 1
+      return Promise.reject({ code: status.INVALID_ARGUMENT, details: 'bad' })
+    },
+  })
   await assert.rejects(api.jwtSvid('https://bad.test'), { code: 'api_refused' })
-  assert.equal(server.calls.length, 1)
+  assert.equal(refused, 1)
 })
 
 test('an answer that is not what was asked for is refused, without its text', async () => {
