@@ -11,7 +11,15 @@ import { discard } from './body.ts'
 import { createBrokerClient } from './broker.ts'
 import { misconfigured } from './broker-call.ts'
 import { type Call, detailOf, readCall } from './call.ts'
-import { nameOf, type OnBehalfOf, ofSvid, readSubject } from './caller.ts'
+import {
+  type Caller,
+  nameOf,
+  type OnBehalfOf,
+  ofSvid,
+  readCaller,
+  readSubject,
+  workloadOf,
+} from './caller.ts'
 import { type Delegation, type DelegationRequest, delegationForm } from './delegation.ts'
 import { WritError } from './error.ts'
 import { type Fetch, globalFetch } from './fetch.ts'
@@ -43,10 +51,13 @@ export interface Agent {
   delegate(request: DelegationRequest): Promise<Delegation>
 }
 
-/** For whom one call is made, and over which connections. */
+/** Who makes one call and for whom, under which label, and over which connections. */
 interface Terms {
+  readonly caller: Caller
   readonly subject: OnBehalfOf | undefined
   readonly connections: SpiffeConnections | undefined
+  /** Undefined for what has no label: sessions, and what another agent handed on. */
+  readonly task: string | undefined
 }
 
 /**
@@ -60,7 +71,7 @@ export function createAgent(options: AgentOptions): Agent {
   const send = options.fetch ?? globalFetch
   const broker = createBrokerClient({
     issuer: options.broker,
-    identity: options.identity,
+    certificateOnly: options.identity === undefined,
     grant: options.grant,
     binding,
     brokerSpiffeId: options.brokerSpiffeId,
@@ -75,13 +86,12 @@ export function createAgent(options: AgentOptions): Agent {
 
   async function obtain(
     { demand, resource, purpose }: Call,
-    { subject, connections }: Terms,
+    { task, ...terms }: Terms,
     signal: AbortSignal | undefined,
   ): Promise<HeldToken> {
-    const asked =
-      demand.token === 'action' ? detailOf(demand, resource, taskFor(subject)) : undefined
+    const asked = demand.token === 'action' ? detailOf(demand, resource, task) : undefined
     const details = asked && { authorization_details: JSON.stringify([asked]) }
-    const request = { subject, connections, asked: { resource, ...details }, purpose, signal }
+    const request = { ...terms, asked: { resource, ...details }, purpose, signal }
     const { body, askedAt } = await broker.ask(request)
     return readGrant(
       body,
@@ -89,7 +99,7 @@ export function createAgent(options: AgentOptions): Agent {
         asked,
         askedAt,
         exchanged:
-          subject !== undefined ||
+          terms.subject !== undefined ||
           (options.identity !== undefined && options.grant !== 'jwt-bearer'),
         binding,
         bearer: options.unsafeAcceptBearer !== undefined,
@@ -104,23 +114,26 @@ export function createAgent(options: AgentOptions): Agent {
   }
 
   /** A token that is bound to a certificate is asked for and shown with that one, whatever comes next. */
-  async function termsOf(): Promise<Terms> {
+  async function termsOf(labelled: boolean): Promise<Terms> {
     const subject = await readSubject(options.onBehalfOf)
     const connections = binding === 'mtls' ? await ofSvid(() => spiffe?.pinned()) : spiffe
-    return { subject, connections }
+    const caller = await readCaller(options.identity, connections)
+    return { caller, subject, connections, task: labelled ? taskFor(subject) : undefined }
   }
 
   /** What keeps tokens apart that may be used again. */
-  async function nameFor(shared: readonly string[], { subject, connections }: Terms) {
+  async function nameFor(shared: readonly string[], terms: Terms) {
+    const { caller, subject, connections, task } = terms
     const certificate =
       binding === 'mtls' ? await ofSvid(() => connections?.thumbprint()) : undefined
-    return JSON.stringify([...shared, { for: nameOf(subject), certificate }])
+    const name = { by: workloadOf(caller), for: nameOf(subject), certificate, task }
+    return JSON.stringify([...shared, name])
   }
 
   async function agentFetch(input: string | URL, init: RequestInit = {}): Promise<Response> {
     const call = readCall(input, init, options.resource ?? defaultResource)
-    const terms = await termsOf()
     const { shared, signal } = call
+    const terms = await raceAbort(termsOf(call.demand.token === 'action'), signal)
     const name = shared && (await nameFor(shared, terms))
     // Shared by several callers, so no single one of them may abort it.
     const held = await (name === undefined
@@ -150,16 +163,11 @@ export function createAgent(options: AgentOptions): Agent {
   }
 
   async function delegate(request: DelegationRequest): Promise<Delegation> {
-    const { subject, connections } = await termsOf()
-    const asked = delegationForm(request, taskFor(subject))
+    const { signal } = request
+    const { task, ...terms } = await raceAbort(termsOf(true), signal)
+    const asked = delegationForm(request, task)
     const purpose = `a delegation to ${request.to}`
-    const { body, askedAt } = await broker.ask({
-      subject,
-      connections,
-      asked,
-      purpose,
-      signal: request.signal,
-    })
+    const { body, askedAt } = await broker.ask({ ...terms, asked, purpose, signal })
     return { tokenType: 'delegation', ...readDelegation(body, askedAt, wrong) }
   }
 

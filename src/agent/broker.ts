@@ -18,6 +18,7 @@ import { credentialUrl, proofUrl } from './url.ts'
 const MAX_ANSWER_BYTES = 262_144
 
 export interface TokenRequest {
+  readonly caller: Caller
   /** On whose behalf; undefined when the workload acts for itself. */
   readonly subject: OnBehalfOf | undefined
   /** Makes the connection, where it has to prove something. */
@@ -40,9 +41,13 @@ export interface BrokerClient {
   ask(request: TokenRequest): Promise<BrokerAnswer>
 }
 
-export interface BrokerClientOptions extends Omit<Caller, 'spiffe'> {
+export interface BrokerClientOptions {
   /** The broker's issuer, exactly as in its metadata. */
   readonly issuer: string
+  /** Whether the certificate of the connection alone says who asks. */
+  readonly certificateOnly: boolean
+  /** How a JWT is presented; token exchange by default. */
+  readonly grant: 'token-exchange' | 'jwt-bearer' | undefined
   readonly binding: 'dpop' | 'mtls'
   readonly brokerSpiffeId: string | undefined
   readonly key: SenderKey
@@ -51,10 +56,10 @@ export interface BrokerClientOptions extends Omit<Caller, 'spiffe'> {
 
 /** @throws {WritError} `url_refused` */
 export function createBrokerClient(options: BrokerClientOptions): BrokerClient {
-  const { issuer, key, fetch, binding, identity, brokerSpiffeId } = options
+  const { issuer, key, fetch, binding, certificateOnly, grant, brokerSpiffeId } = options
   credentialUrl(issuer, 'the broker')
   const nonces = new LatestNonces()
-  const mutual = binding === 'mtls' || identity === undefined
+  const mutual = binding === 'mtls' || certificateOnly
   const proven = mutual || brokerSpiffeId !== undefined
   let endpoint: Promise<URL> | undefined
 
@@ -68,10 +73,9 @@ export function createBrokerClient(options: BrokerClientOptions): BrokerClient {
   }
 
   return {
-    async ask({ subject, connections, asked, purpose, signal }) {
+    async ask({ caller, subject, connections, asked, purpose, signal }) {
       const url = await raceAbort(tokenEndpoint(), signal)
-      const caller = { ...options, spiffe: connections }
-      const form = new URLSearchParams({ ...(await formOf(caller, subject)), ...asked })
+      const form = new URLSearchParams({ ...formOf(caller, subject, grant), ...asked })
       const body = form.toString()
       signal?.throwIfAborted()
 

@@ -1,5 +1,6 @@
 /** The parameters of a token request that say who asks, and on whose behalf. */
 import { createHash } from 'node:crypto'
+import { decodeJsonSegment, splitJws } from '../token/jws.ts'
 import { WritError } from './error.ts'
 import type { SpiffeConnections } from './spiffe-connect.ts'
 
@@ -23,11 +24,8 @@ export interface OnBehalfOf {
   readonly tokenType: keyof typeof TOKEN_TYPES
 }
 
-export interface Caller {
-  readonly identity?: (() => string | Promise<string>) | undefined
-  readonly spiffe?: SpiffeConnections | undefined
-  readonly grant?: 'token-exchange' | 'jwt-bearer' | undefined
-}
+/** Who asks: the JWT that says so, or whom the certificate of the connection names. */
+export type Caller = { readonly jwt: string } | { readonly spiffeId: string }
 
 const JWT = /^[\w-]+\.[\w-]+\.[\w-]+$/
 
@@ -36,33 +34,52 @@ const JWT = /^[\w-]+\.[\w-]+\.[\w-]+$/
  *
  * @throws {WritError} `identity_unavailable`
  */
-export async function formOf(
+export async function readCaller(
+  identity: (() => string | Promise<string>) | undefined,
+  spiffe: SpiffeConnections | undefined,
+): Promise<Caller> {
+  if (identity === undefined) return { spiffeId: await ofSvid(() => spiffe?.spiffeId()) }
+  return { jwt: await readJwt('identity', identity, 'the text of a JWT-SVID or another JWT') }
+}
+
+export function formOf(
   caller: Caller,
   subject: OnBehalfOf | undefined,
-): Promise<Record<string, string>> {
-  const { identity, spiffe, grant } = caller
-  const own =
-    identity === undefined
-      ? undefined
-      : await readJwt('identity', identity, 'the text of a JWT-SVID or another JWT')
+  grant: 'token-exchange' | 'jwt-bearer' | undefined,
+): Record<string, string> {
   if (subject !== undefined) {
     const on = {
       grant_type: TOKEN_EXCHANGE,
       subject_token: subject.token,
       subject_token_type: TOKEN_TYPES[subject.tokenType],
     }
-    return own === undefined
-      ? { ...on, client_id: await ofSvid(() => spiffe?.spiffeId()) }
-      : { ...on, actor_token: own, actor_token_type: TOKEN_TYPES.jwt }
+    return 'jwt' in caller
+      ? { ...on, actor_token: caller.jwt, actor_token_type: TOKEN_TYPES.jwt }
+      : { ...on, client_id: caller.spiffeId }
   }
   // There is no token to exchange when the certificate alone says who this is (RFC 6749 §4.4).
-  if (own === undefined)
-    return { grant_type: 'client_credentials', client_id: await ofSvid(() => spiffe?.spiffeId()) }
-  if (grant === 'jwt-bearer') return { grant_type: JWT_BEARER, assertion: own }
+  if (!('jwt' in caller)) return { grant_type: 'client_credentials', client_id: caller.spiffeId }
+  if (grant === 'jwt-bearer') return { grant_type: JWT_BEARER, assertion: caller.jwt }
   return {
     grant_type: TOKEN_EXCHANGE,
-    subject_token: own,
+    subject_token: caller.jwt,
     subject_token_type: TOKEN_TYPES.jwt,
+  }
+}
+
+/** What keeps one workload's tokens apart from another's in a cache: a renewed JWT names the same one. */
+export function workloadOf(caller: Caller): string {
+  if (!('jwt' in caller)) return caller.spiffeId
+  return hashOf(claimedBy(caller.jwt) ?? caller.jwt)
+}
+
+/** Whom a JWT names, unverified; undefined when it cannot be read here. */
+function claimedBy(jwt: string): string | undefined {
+  try {
+    const { iss, sub } = decodeJsonSegment(splitJws(jwt).payload)
+    return typeof sub === 'string' ? JSON.stringify([iss, sub]) : undefined
+  } catch {
+    return undefined
   }
 }
 
@@ -94,7 +111,11 @@ export async function readSubject(
 export function nameOf(subject: OnBehalfOf | undefined): string | undefined {
   if (subject === undefined) return undefined
   const { token, tokenType } = subject
-  return createHash('sha256').update(`${tokenType} ${token}`).digest('base64url')
+  return hashOf(`${tokenType} ${token}`)
+}
+
+function hashOf(text: string): string {
+  return createHash('sha256').update(text).digest('base64url')
 }
 
 async function readJwt(

@@ -8,9 +8,9 @@ export interface AgentOptions {
   readonly broker: string
   /**
    * Returns a JWT that says which workload this is, and whose audience is the broker's issuer: a
-   * JWT-SVID, a Kubernetes service account token, a CI token. Called for every token, so keep it
-   * cheap: hold the JWT and fetch a new one before it expires. Without it, the X.509-SVID of
-   * `spiffe` says who this is.
+   * JWT-SVID, a Kubernetes service account token, a CI token. Asked at each call, so keep it
+   * cheap: hold the JWT and fetch a new one before it expires. What was issued to one subject is never
+   * used for another. Without it, the X.509-SVID of `spiffe` says who this is.
    */
   readonly identity?: () => string | Promise<string>
   /**

@@ -17,8 +17,8 @@ export interface Workload {
   readonly asked: SpiffePeer[]
   /** Of the certificate that is current. */
   readonly thumbprint: string
-  /** The Workload API hands out a new certificate; resolves when the workload has it. */
-  rotate(): Promise<void>
+  /** The Workload API hands out a new certificate, maybe of another path; resolves when the workload has it. */
+  rotate(newPath?: string): Promise<void>
   close(): Promise<void>
 }
 
@@ -56,8 +56,8 @@ export async function makeWorkload(
     get thumbprint() {
       return thumbprint()
     },
-    async rotate() {
-      svid = await domain.svid(path)
+    async rotate(newPath = path) {
+      svid = await domain.svid(newPath)
       endpoint.say({ x509: { svids: [svid.message] } })
       await until(async () => (await connect.thumbprint()) === thumbprint())
     },
