@@ -91,7 +91,8 @@ export async function startWorld(): Promise<World> {
       await spire.register({ path: pathname, program, federatesWith })
     }
     const holder = await ownProgram(buildSpire().agent, join(directory, 'holder'))
-    await corp.register({ path: new URL(AGENT).pathname, program: holder })
+    // What it is given is kept, and must not end before it is refused for another reason.
+    await corp.register({ path: new URL(AGENT).pathname, program: holder, x509TtlSeconds: 300 })
     await corp.startAgent()
     await partner.startAgent()
 
