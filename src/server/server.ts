@@ -2,6 +2,7 @@
 import { createServer as createHttpServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { adminApp, mtlsApp, publicApp } from './app.ts'
+import { type Connections, followConnections } from './connections.ts'
 import { createFeedStreams } from './feed.ts'
 import { createGuard } from './guard.ts'
 import { readinessOf } from './health.ts'
@@ -22,8 +23,8 @@ export interface BrokerServer {
   /** Opens the listeners. @throws {Error} when an address cannot be bound */
   listen(): Promise<void>
   /**
-   * Accepts nothing new, ends the feed streams, lets requests in flight finish for at most
-   * `limits.drainMs`, then cuts what is left.
+   * Accepts nothing new, ends the feed streams and the connections without a request, lets requests in
+   * flight finish for at most `limits.drainMs`, then cuts what is left.
    */
   close(): Promise<void>
   /** The bound addresses, for programs on this machine; valid after `listen`. */
@@ -40,6 +41,7 @@ export async function createServer(parts: BrokerParts): Promise<BrokerServer> {
   const log = parts.log ?? createLog()
   const streams = createFeedStreams(parts.feed, limits)
   const servers: Server[] = []
+  const connections: Connections[] = []
   let draining = false
   let inFlight = 0
   const metrics = createMetrics({
@@ -66,6 +68,9 @@ export async function createServer(parts: BrokerParts): Promise<BrokerServer> {
     | undefined
 
   async function listen(): Promise<void> {
+    for (const server of [publicServer, adminServer, mtlsServer]) {
+      if (server !== undefined) connections.push(followConnections(server))
+    }
     const publicPort = await bind(publicServer, parts.listen.public)
     servers.push(publicServer)
     const adminPort = await bind(adminServer, parts.listen.admin)
@@ -101,6 +106,7 @@ export async function createServer(parts: BrokerParts): Promise<BrokerServer> {
     streams.close()
     const closed = servers.map((server) => new Promise((resolve) => server.close(resolve)))
     for (const server of servers) server.closeIdleConnections()
+    for (const each of connections) each.endSilent()
     const cut = setTimeout(() => {
       for (const server of servers) server.closeAllConnections()
     }, limits.drainMs)
