@@ -1,6 +1,7 @@
 /** What a broker of this configuration would make of a credential: the very provers it uses. */
 import { pino } from 'pino'
 import type { Config } from '../config/config.ts'
+import { JWT_TOKEN_TYPE } from '../exchange/prove.ts'
 import type { ProvenToken, Prover } from '../identity/presented.ts'
 import { CertificateError } from '../identity/x509/certificate-error.ts'
 import type { Json, JsonObject } from '../lib/json.ts'
@@ -81,10 +82,7 @@ async function prove(
     return { kind: 'workload', workload: (await prover.proveClient(client, now)).workload }
   }
   // The one type that every token fits: which it must be sent with is the sender's to know.
-  return await prover.proveToken(
-    { token: text, tokenType: 'urn:ietf:params:oauth:token-type:jwt' },
-    now,
-  )
+  return await prover.proveToken({ token: text, tokenType: JWT_TOKEN_TYPE }, now)
 }
 
 /** The configuration knows better than the look of it what the tokens of an issuer are. */

@@ -79,7 +79,7 @@ export async function run(argv: readonly string[]): Promise<void> {
 }
 
 /** Every error a command may end with, in one place. */
-export function toCliError(error: unknown): CliError {
+function toCliError(error: unknown): CliError {
   if (error instanceof CliError) return error
   if (error instanceof CommanderError) {
     if (error.code === 'commander.help') {

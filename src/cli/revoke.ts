@@ -82,7 +82,7 @@ async function revoke(
 }
 
 /** @throws {CliError} usage */
-export function parseTargetText(text: string): Target {
+function parseTargetText(text: string): Target {
   const colon = text.indexOf(':')
   const kind = text.slice(0, Math.max(colon, 0))
   const named = text.slice(colon + 1)

@@ -24,7 +24,7 @@ export function addToken(root: Command): void {
  *
  * @throws {CliError} refused when the text is no token
  */
-export async function inspectToken(source: string, now: number): Promise<Answer> {
+async function inspectToken(source: string, now: number): Promise<Answer> {
   refuseCredential(source)
   const { header, claims } = decodeToken((await readInput(source)).trim())
   const kind = kindOf(header, claims)

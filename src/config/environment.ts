@@ -9,7 +9,7 @@ import { type Problem, unknownKey } from './problems.ts'
 import { nodeAt, type SchemaNode } from './schema.ts'
 
 /** Variables of the same prefix that are not settings. */
-export const OTHER_VARIABLES: ReadonlySet<string> = new Set(['WRIT_CONFIG', 'WRIT_DEBUG'])
+const OTHER_VARIABLES: ReadonlySet<string> = new Set(['WRIT_CONFIG', 'WRIT_DEBUG'])
 
 /** Puts every `WRIT_` variable into `settings`; what cannot be placed is added to `problems`. */
 export async function applyEnvironment(

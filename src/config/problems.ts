@@ -21,7 +21,7 @@ export class ConfigError extends Error {
   }
 }
 
-export function showPath(path: readonly PropertyKey[]): string {
+function showPath(path: readonly PropertyKey[]): string {
   return path.reduce<string>(
     (text, step) =>
       typeof step === 'number'

@@ -1,5 +1,6 @@
 /** A token request's form → what the exchange wants to know. Believes nothing, verifies nothing. */
 import type { ExchangeRequest } from '../exchange/broker.ts'
+import { JWT_TOKEN_TYPE } from '../exchange/prove.ts'
 import type { PresentedToken } from '../identity/presented.ts'
 import { type Json, JsonError, parseJson } from '../lib/json.ts'
 import { refuse } from '../refusal.ts'
@@ -8,9 +9,8 @@ import type { Form } from './form.ts'
 
 export const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
 export const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer'
-export const CLIENT_CREDENTIALS = 'client_credentials'
+const CLIENT_CREDENTIALS = 'client_credentials'
 const ACCESS_TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:access_token'
-const JWT_TYPE = 'urn:ietf:params:oauth:token-type:jwt'
 
 /** The arguments are at most 1 MiB; the element around them takes a little more. */
 const DETAILS_LIMITS = { maxBytes: 1024 * 1024 + 16 * 1024, maxDepth: 64 }
@@ -45,7 +45,7 @@ function readTokenExchange(form: Form): Asking {
 /** RFC 7523 §2.1, as MCP's workload identity federation and ID-JAG send it. */
 function readJwtBearer(form: Form): Asking {
   refuseToPassOver(form, ['subject_token', 'actor_token', 'actor_token_type'])
-  const subject = { token: required(form, 'assertion'), tokenType: JWT_TYPE }
+  const subject = { token: required(form, 'assertion'), tokenType: JWT_TOKEN_TYPE }
   return { door: 'jwt-bearer', subject, actor: undefined, ...readTarget(form) }
 }
 
@@ -73,7 +73,7 @@ function readActor(form: Form): PresentedToken | undefined {
 
 function readTarget(form: Form): Pick<Asking, 'resource' | 'details' | 'delegateTo'> {
   const requested = form.get('requested_token_type')
-  if (requested !== undefined && requested !== ACCESS_TOKEN_TYPE && requested !== JWT_TYPE) {
+  if (requested !== undefined && requested !== ACCESS_TOKEN_TYPE && requested !== JWT_TOKEN_TYPE) {
     malformed('no token of the requested_token_type is issued here')
   }
   refuseToPassOver(form, ['may_act', 'may_act_jkt'])
