@@ -154,9 +154,15 @@ describe('at once', { concurrency: true }, () => {
       )
     }
 
+    /** A token whose base64url has a letter of its own: about one in fifteen has none, and reads the same in base64. */
+    async function obtainSpelledApart(): ReturnType<typeof obtain> {
+      const issued = await obtain(site, 'action')
+      return /[-_]/.test(issued.token) ? issued : obtainSpelledApart()
+    }
+
     it('each spelling by itself is good or is refused, so that the next test means something', async () => {
       for (const [title, good, spelling] of spellings) {
-        const { token, key } = await obtain(site, 'action')
+        const { token, key } = await obtainSpelledApart()
         const proof = proofFor(key, RESOURCE, { accessToken: token })
         const { status } = await spelled(verifiers[0]?.port ?? 0, spelling, { token, proof }, key)
         assert.equal(status === 200, good, `${title}: ${status}`)
