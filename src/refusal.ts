@@ -11,6 +11,7 @@ export type Reason =
   | { code: 'request_too_large'; limitBytes: number }
   | { code: 'grant_unsupported'; grant: string }
   | { code: 'client_rejected'; detail: string }
+  | { code: 'report_rejected'; check: ReportCheck }
   | { code: 'origin_refused'; header: 'origin' | 'host' }
   | { code: 'path_refused' }
   // the key that will hold, or holds, the token
@@ -100,6 +101,20 @@ export type IdentityCheck =
   | 'key_usage'
   | 'uri_san'
   | 'resumed'
+
+/** Which check a verifier's report of outcomes failed. */
+export type ReportCheck =
+  | 'form'
+  | 'typ'
+  | 'client'
+  | 'algorithm'
+  | 'signature'
+  | 'audience'
+  | 'time'
+  | 'resource'
+  | 'holder'
+  | 'sequence'
+  | 'sessions'
 
 /** Which rule of acting for someone else a request broke. */
 export type DelegationCheck =

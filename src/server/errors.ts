@@ -42,6 +42,8 @@ export function wireError(reason: Reason, asked: Asked): WireError {
       return no(400, 'invalid_request', 'the request is malformed')
     case 'request_too_large':
       return no(413, 'invalid_request', `the body may have ${reason.limitBytes} bytes`)
+    case 'report_rejected':
+      return no(400, 'invalid_request', 'the report was not accepted')
     case 'grant_unsupported':
       return no(400, 'unsupported_grant_type', 'this grant type is not supported')
     case 'client_rejected':

@@ -139,6 +139,7 @@ export function answerTo(reason: Reason): Answer {
     // Only a broker says these; here they can only mean that something is put together wrongly.
     case 'grant_unsupported':
     case 'client_rejected':
+    case 'report_rejected':
     case 'identity_unknown_issuer':
     case 'identity_missing':
     case 'identity_conflict':

@@ -11,6 +11,7 @@ const samples: { readonly [Code in ReasonCode]: readonly Extract<Reason, { code:
   request_too_large: [{ code: 'request_too_large', limitBytes: 1 }],
   grant_unsupported: [{ code: 'grant_unsupported', grant: 'x' }],
   client_rejected: [{ code: 'client_rejected', detail: 'x' }],
+  report_rejected: [{ code: 'report_rejected', check: 'signature' }],
   origin_refused: [
     { code: 'origin_refused', header: 'host' },
     { code: 'origin_refused', header: 'origin' },
