@@ -42,10 +42,12 @@ export interface RedisConfig {
   readonly prefix: string | undefined
 }
 
+export type ClientScope = Settings['clients'][number]['scopes'][number]
+
 export interface ClientConfig {
   readonly clientId: string
   readonly jwks: { readonly keys: readonly Readonly<Record<string, unknown>>[] }
-  readonly scopes: readonly ('writ:introspect' | 'writ:admin')[]
+  readonly scopes: readonly ClientScope[]
   readonly resources: readonly string[]
   /** The SPIFFE ID this client may ask for tokens as, by `private_key_jwt`. */
   readonly workload: string | undefined
@@ -82,6 +84,13 @@ export interface Config {
   /** Peers whose `Client-Cert` headers are believed (RFC 9440). */
   readonly proxies: readonly string[]
   readonly delegation: { readonly lifetimeSeconds: number; readonly maxDepth: number }
+  readonly admin: {
+    /** The admin listener as browsers reach it; undefined: `localhost` and the listener's port. */
+    readonly url: string | undefined
+    readonly name: string
+    readonly idleSeconds: number
+    readonly absoluteSeconds: number
+  }
   readonly shutdown: { readonly drainSeconds: number }
   /** What an operator should know about these settings, one sentence each. */
   readonly notes: readonly string[]
@@ -247,6 +256,12 @@ function toConfig(settings: Settings): Omit<Config, 'clients'> {
     delegation: {
       lifetimeSeconds: settings.delegation.lifetime_seconds,
       maxDepth: settings.delegation.max_depth,
+    },
+    admin: {
+      url: settings.admin.url,
+      name: settings.admin.name,
+      idleSeconds: settings.admin.idle_minutes * 60,
+      absoluteSeconds: settings.admin.absolute_hours * 3600,
     },
     shutdown: { drainSeconds: settings.shutdown.drain_seconds },
     notes,

@@ -16,6 +16,12 @@ export const issuer = z
   .describe(
     'an https origin such as https://broker.example (http on loopback only), nothing after it',
   )
+export const adminUrl = z
+  .string()
+  .refine((value) => isIssuer(value) && isIP(new URL(value).hostname.replace(/^\[|\]$/g, '')) === 0)
+  .describe(
+    'an https origin with a name, such as https://writ.example (http on localhost only); passkeys belong to names, not to addresses',
+  )
 export const resource = z
   .string()
   .refine(isResource)

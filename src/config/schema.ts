@@ -7,6 +7,7 @@
 import { z } from 'zod'
 import {
   address,
+  adminUrl,
   httpsUrl,
   integer,
   issuer,
@@ -18,6 +19,7 @@ import {
   text,
 } from './fields.ts'
 import { trust } from './trust-schema.ts'
+import { isLoopback } from './url.ts'
 
 const redis = z
   .strictObject({
@@ -44,6 +46,15 @@ const redis = z
   )
   .describe('the settings of a Redis store')
 
+/** What a client may be allowed; the last three are the roles of the admin API. */
+const SCOPES = [
+  'writ:introspect',
+  'writ:report',
+  'writ:viewer',
+  'writ:approver',
+  'writ:admin',
+] as const
+
 const client = z
   .strictObject({
     client_id: z
@@ -56,12 +67,12 @@ const client = z
       .describe('a JSON Web Key Set')
       .optional(),
     scopes: z
-      .array(z.enum(['writ:introspect', 'writ:admin']).describe('writ:introspect or writ:admin'))
-      .describe('a list of writ:introspect and writ:admin')
+      .array(z.enum(SCOPES).describe(`one of ${SCOPES.join(', ')}`))
+      .describe(`a list of ${SCOPES.join(', ')}`)
       .default([]),
     resources: z
       .array(resource)
-      .describe('a list of resources whose tokens this client may introspect')
+      .describe('a list of resources whose tokens this client may introspect and report about')
       .default([]),
     workload: spiffeId.optional(),
   })
@@ -187,6 +198,14 @@ const settings = z.strictObject({
       max_depth: integer(1, 8, 'actors').default(5),
     })
     .prefault({}),
+  admin: z
+    .strictObject({
+      url: adminUrl.optional(),
+      name: text('what passkeys are saved under').default('Writ'),
+      idle_minutes: integer(1, 24 * 60, 'minutes').default(15),
+      absolute_hours: integer(1, 24 * 7, 'hours').default(12),
+    })
+    .prefault({}),
   shutdown: z.strictObject({ drain_seconds: integer(0, 300, 'seconds').default(10) }).prefault({}),
 })
 
@@ -194,6 +213,11 @@ export const schema = settings
   .refine((value) => (value.mtls === undefined) === (value.listen.mtls === undefined), {
     path: ['mtls'],
     error: 'mtls and listen.mtls go together: give both, or neither',
+  })
+  .refine((value) => value.admin.url !== undefined || isLoopback(value.listen.admin), {
+    path: ['admin', 'url'],
+    error:
+      'listen.admin is not on loopback, so say how browsers reach it, as in https://writ.example',
   })
   .superRefine((value, context) => {
     for (const [index, entry] of value.trust.entries()) {

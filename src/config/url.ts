@@ -34,3 +34,9 @@ export function isHttpsUrl(text: string): boolean {
   if (url?.protocol !== 'https:' || text.includes('#')) return false
   return url.username === '' && url.password === ''
 }
+
+/** Whether an address of a listener can be reached from this machine only. */
+export function isLoopback(address: string): boolean {
+  const host = parseAddress(address)?.host
+  return host === 'localhost' || host === '::1' || host?.startsWith('127.') === true
+}

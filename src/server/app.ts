@@ -64,6 +64,7 @@ export function publicApp(app: AppParts, guard: Guard): Koa {
     '/introspect': { POST: introspection(desk) },
     '/revoke': { POST: revocation(desk) },
     '/revocations': { GET: (ctx) => app.streams.serve(ctx) },
+    ...(parts.reports === undefined ? {} : { '/reports': { POST: parts.reports } }),
     ...healthRoutes(app),
   }
   const provider = createProvider({ broker, keys, clients, clock })
@@ -110,6 +111,8 @@ export function mtlsApp(app: AppParts, guard: Guard, mtls: Mtls): Koa {
 export function adminApp(app: AppParts, guard: Guard): Koa {
   const koa = new Koa()
   koa.use(outermost(app, guard, ofConnections()))
+  const { admin } = app.parts
+  if (admin !== undefined) koa.use(admin.routes)
   koa.use(
     router({
       '/metrics': {

@@ -1,3 +1,4 @@
+import type { Middleware } from 'koa'
 import type { Logger } from 'pino'
 import type { Broker } from '../exchange/broker.ts'
 import type { JsonObject } from '../lib/json.ts'
@@ -5,6 +6,7 @@ import type { SigningKeys } from '../mint/keys.ts'
 import type { FeedTransport } from '../revocation/feed.ts'
 import type { RevocationPublisher } from '../revocation/publisher.ts'
 import type { Mtls } from './mtls.ts'
+import type { Answer } from './routes.ts'
 
 export interface Address {
   readonly host: string
@@ -12,8 +14,14 @@ export interface Address {
   readonly port: number
 }
 
-export type ClientScope = 'writ:introspect' | 'writ:admin'
-export const CLIENT_SCOPES: readonly ClientScope[] = ['writ:introspect', 'writ:admin']
+export const CLIENT_SCOPES = [
+  'writ:introspect',
+  'writ:report',
+  'writ:viewer',
+  'writ:approver',
+  'writ:admin',
+] as const
+export type ClientScope = (typeof CLIENT_SCOPES)[number]
 
 /** A program that authenticates with its own key: a resource server, or an admin's tool. */
 export interface Client {
@@ -21,7 +29,7 @@ export interface Client {
   /** Public keys. */
   readonly jwks: { readonly keys: readonly Readonly<Record<string, unknown>>[] }
   readonly scopes: readonly ClientScope[]
-  /** The resources whose tokens it may introspect. */
+  /** The resources whose tokens it may introspect, and about which it may report. */
   readonly resources: readonly string[]
   /** The workload it is; what was issued to that workload is its own to revoke. */
   readonly workload?: string
@@ -91,6 +99,10 @@ export interface BrokerParts {
   /** What `/revocations` streams. */
   readonly feed: FeedTransport
   readonly clients: readonly Client[]
+  /** What the admin listener answers besides metrics and health, and where browsers reach it. */
+  readonly admin?: { readonly url: string; readonly routes: Middleware }
+  /** What verifiers report of their outcomes; without it, `/reports` is not there. */
+  readonly reports?: Answer
   /** What else must be well before `/readyz` says so, by name. */
   readonly checks?: Readonly<Record<string, Check>>
   /**

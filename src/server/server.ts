@@ -79,9 +79,10 @@ export async function createServer(parts: BrokerParts): Promise<BrokerServer> {
     if (mtlsServer !== undefined) servers.push(mtlsServer)
     const here = { ...parts.listen.public, port: publicPort }
     const admin = { ...parts.listen.admin, port: adminPort }
+    const ofAdmin = parts.admin === undefined ? [] : [parts.admin.url]
     // The guards need the real ports, so requests are answered from here on.
     answerWith(publicServer, publicApp(app, createGuard([parts.broker.issuer], here)).callback())
-    answerWith(adminServer, adminApp(app, createGuard([], admin)).callback())
+    answerWith(adminServer, adminApp(app, createGuard(ofAdmin, admin)).callback())
     if (mtls !== undefined && mtlsHere !== undefined) {
       const guard = createGuard([mtls.url], mtlsHere, 'https')
       answerWith(mtlsServer!, mtlsApp(app, guard, mtls).callback())

@@ -277,6 +277,24 @@ test('a Redis store has one way to be reached', async () => {
   ])
 })
 
+test('an admin listener that others can reach needs a name for browsers', async () => {
+  const listen = { admin: '0.0.0.0:4472' }
+  assert.match((await problemsOf({ ...MINIMAL, listen }))[0]!, /^admin\.url: listen\.admin is not/)
+  const url = 'https://writ.example'
+  assert.equal((await load({ ...MINIMAL, listen, admin: { url } })).admin.url, url)
+})
+
+for (const url of [
+  'https://127.0.0.1:4472',
+  'http://[::1]:4472',
+  'http://writ.example',
+  'https://a/b',
+]) {
+  test(`passkeys cannot belong to ${url}`, async () => {
+    assert.match((await problemsOf({ ...MINIMAL, admin: { url } }))[0]!, /^admin\.url: expected an/)
+  })
+}
+
 test('a staleness bound too near the heartbeat is refused', async () => {
   const revocation = { beat_every_ms: 900 }
   assert.match(

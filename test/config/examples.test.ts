@@ -81,7 +81,12 @@ const EXAMPLES: readonly Example[] = [
     title: 'clients',
     parts: ['clients:'],
     instead: /^clients:/,
-    has: ({ clients }) => clients[1]?.workload,
+    has: ({ clients }) => clients[2]?.workload,
+  },
+  {
+    title: 'the address of the console',
+    parts: ['url: https://writ.example'],
+    has: ({ admin }) => admin.url === 'https://writ.example',
   },
 ]
 
