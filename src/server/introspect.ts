@@ -1,4 +1,7 @@
-/** `POST /introspect` (RFC 7662) and `POST /revoke` (RFC 7009) for the broker's own tokens. */
+/**
+ * `POST /introspect` (RFC 7662, signed: RFC 9701) and `POST /revoke` (RFC 7009) for the broker's own
+ * tokens.
+ */
 import type { Context } from 'koa'
 import type { JsonObject } from '../lib/json.ts'
 import { Refusal, refuse } from '../refusal.ts'
@@ -6,6 +9,7 @@ import { answerError, note } from './answer.ts'
 import type { AuthenticateClient } from './client-auth.ts'
 import { wireError } from './errors.ts'
 import { type Form, receiveForm } from './form.ts'
+import { answerForm, INTROSPECTION_JWT, signIntrospection } from './introspect-jwt.ts'
 import { type IssuedToken, readIssued } from './issued.ts'
 import type { BrokerParts, Client } from './parts.ts'
 import { revocationRecord } from './revocation-record.ts'
@@ -25,6 +29,12 @@ type Answer = (ctx: Context, client: Client, form: Form, now: number) => Promise
 export function introspection(desk: TokenDesk): (ctx: Context) => Promise<void> {
   const { broker, keys, isSpent } = desk.parts
   return withClient(desk, 'introspection', async (ctx, client, form, now) => {
+    ctx.set('Vary', 'Accept')
+    const wanted = answerForm(ctx.req.headers.accept)
+    if (wanted === undefined) {
+      const description = `expected an Accept of application/json or ${INTROSPECTION_JWT}`
+      return answerError(ctx, { status: 406, error: 'invalid_request', description })
+    }
     const token = readIssued(theToken(form), { issuer: broker.issuer, keys, now })
     const active =
       token?.kind === 'access' &&
@@ -32,7 +42,7 @@ export function introspection(desk: TokenDesk): (ctx: Context) => Promise<void> 
       !isStopped(token, now) &&
       !(await isSpent?.(token.claims))
     // RFC 7662 §2.2: why a token is not active is nobody's business.
-    ctx.body = active ? describe(token) : { active: false }
+    const told = active ? describe(token) : { active: false }
     await note(broker.audit, ctx, {
       door: 'introspection',
       now,
@@ -40,6 +50,14 @@ export function introspection(desk: TokenDesk): (ctx: Context) => Promise<void> 
       reason: active ? 'introspected_active' : 'introspected_inactive',
       about: { workload: client.clientId, ...(active ? { jti: token.jti } : {}) },
     })
+    if (wanted === 'json') {
+      ctx.body = told
+      return
+    }
+    // Not ctx.type: koa would add a charset, which the registered type does not have.
+    ctx.set('Content-Type', INTROSPECTION_JWT)
+    const about = { issuer: broker.issuer, audience: client.clientId, now }
+    ctx.body = signIntrospection(told, about, broker.signingKey(now))
   })
 
   function isStopped(token: IssuedToken, now: number): boolean {

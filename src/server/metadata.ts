@@ -3,6 +3,7 @@ import { MCP_CEILING_TYPE } from '../action/ceiling.ts'
 import { MCP_ACTION_TYPE } from '../action/mcp-action.ts'
 import { CLIENT_ALGORITHMS } from '../identity/client-assertion.ts'
 import type { JsonObject } from '../lib/json.ts'
+import { SIGNING_ALGORITHMS } from '../mint/key-file.ts'
 import { ACTION_SCOPE, SESSION_SCOPE } from '../token/claims.ts'
 import { PROOF_ALGORITHMS } from '../token/dpop.ts'
 import { tokenUrlOf } from './mtls.ts'
@@ -47,6 +48,8 @@ export function serverMetadata(
     token_endpoint_auth_signing_alg_values_supported: CLIENT_ALGORITHMS,
     introspection_endpoint_auth_methods_supported: ['private_key_jwt'],
     introspection_endpoint_auth_signing_alg_values_supported: CLIENT_ALGORITHMS,
+    // Of whichever key signs at the time (RFC 9701 §7); rotation may change the algorithm.
+    introspection_signing_alg_values_supported: SIGNING_ALGORITHMS,
     revocation_endpoint_auth_methods_supported: ['private_key_jwt'],
     revocation_endpoint_auth_signing_alg_values_supported: CLIENT_ALGORITHMS,
     ...(certificates ? { tls_client_certificate_bound_access_tokens: true } : {}),
