@@ -40,6 +40,8 @@ export interface AuditRecord {
   /** Thumbprint of the sender's key; of a certificate with `x5t#S256:` before it. */
   readonly key?: string
   readonly address?: string
+  /** On the admin side: who asked, `person:…`, `client:…` or `local:…`. */
+  readonly by?: string
   /** Seconds since the epoch, when a token was issued. */
   readonly expiresAt?: number
 }

@@ -1,8 +1,7 @@
 import type { Command } from 'commander'
-import type { Action, ActionMethod } from '../action/action.ts'
-import { hypotheticalWorkload } from '../identity/hypothetical.ts'
 import { isJsonObject, JsonError, type JsonObject, parseJson } from '../lib/json.ts'
 import type { Decision } from '../policy/engine.ts'
+import type { AskedAction, Explained } from '../policy/explain.ts'
 import { Refusal } from '../refusal.ts'
 import { type Answer, CliError } from './answer.ts'
 import { finish } from './command.ts'
@@ -23,12 +22,12 @@ interface Options extends ConfigOption {
   at?: string
 }
 
-const METHODS: readonly ActionMethod[] = ['tools/call', 'prompts/get', 'resources/read']
+const METHODS: readonly AskedAction['method'][] = ['tools/call', 'prompts/get', 'resources/read']
 
 export function addPolicyExplain(policy: Command): void {
   const explain = withConfig(policy.command('explain'))
     .description('may this agent do this, and which policies say so; exit code 1 unless permitted')
-    .requiredOption('--agent <spiffe id>', 'who asks')
+    .requiredOption('--agent <id>', 'who asks: a SPIFFE ID, or oidc:<alias>:<subject>')
     .requiredOption('--server <resource>', "the MCP server's resource URI")
     .option('--method <method>', METHODS.join(', '), 'tools/call')
     .option('--name <name>', 'the tool, prompt or resource; without, a session token is asked for')
@@ -45,38 +44,21 @@ export function addPolicyExplain(policy: Command): void {
 }
 
 async function explainDecision(options: Options): Promise<Answer> {
-  const workload = supposeAgent(options.agent)
+  const { agent, server, principal, address } = options
   const action = await actionOf(options)
   const time = timeOf(options.at)
   const config = await readConfig(options)
   const { openRules } = await import('./rules.ts')
-  const { understand } = await import('../catalogue/understand.ts')
+  const { explain } = await import('../policy/explain.ts')
   await using rules = await openRules(config)
-  try {
-    if (!rules.catalogue.servers.has(options.server)) {
-      throw new Refusal({ code: 'server_unknown', server: options.server })
-    }
-    const understood = action === undefined ? undefined : understand(rules.catalogue, action)
-    const decision = rules.policies.decide({
-      workload,
-      principal: options.principal ?? workload.id,
-      actors: [],
-      action,
-      server: options.server,
-      definition: understood?.definition,
-      time,
-      address: options.address,
-      binding: 'dpop',
-    })
-    return answerOf(decision, options)
-  } catch (error) {
-    if (!(error instanceof Refusal) || error.reason.code.endsWith('_unavailable')) throw error
-    const { code, ...evidence } = error.reason
-    return {
-      json: { effect: 'deny', reason: code, evidence, policies: [] },
-      text: `no: ${code.replaceAll('_', ' ')}, before any policy is asked ${JSON.stringify(evidence)}`,
-      exitCode: 1,
-    }
+  const question = { workload: agent, server, principal, address, action, time } as const
+  const explained = ofAgent(agent, () => explain({ ...question, binding: 'dpop' }, rules))
+  if (explained.effect !== 'refused') return answerOf(explained, options)
+  const { code, ...evidence } = explained.reason
+  return {
+    json: { effect: 'deny', reason: code, evidence, policies: [] },
+    text: `no: ${code.replaceAll('_', ' ')}, before any policy is asked ${JSON.stringify(evidence)}`,
+    exitCode: 1,
   }
 }
 
@@ -106,31 +88,26 @@ function answerOf(decision: Decision, options: Options): Answer {
   }
 }
 
-function supposeAgent(id: string) {
+function ofAgent(id: string, ask: () => Explained): Explained {
   try {
-    return hypotheticalWorkload(id)
+    return ask()
   } catch (error) {
-    if (!(error instanceof Refusal)) throw error
-    throw new CliError('usage', `"${id}" is no SPIFFE ID`, {
-      hint: 'as in spiffe://corp.example/agents/report-bot',
+    if (!(error instanceof Refusal) || error.reason.code !== 'identity_invalid') throw error
+    throw new CliError('usage', `"${id}" is no id of a workload`, {
+      hint: 'as in spiffe://corp.example/agents/report-bot or oidc:github:repo:corp/app',
     })
   }
 }
 
-async function actionOf(options: Options): Promise<Action | undefined> {
-  if (options.name === undefined) return undefined
+async function actionOf(options: Options): Promise<AskedAction | undefined> {
+  const { name, task } = options
+  if (name === undefined) return undefined
   const method = METHODS.find((one) => one === options.method)
   if (method === undefined) {
     throw new CliError('usage', `"${options.method}" is no method, expected ${METHODS.join(', ')}`)
   }
-  return {
-    server: options.server,
-    method,
-    identifier: options.name,
-    arguments: method === 'resources/read' ? undefined : await argumentsOf(options),
-    input: undefined,
-    task: options.task,
-  }
+  const args = method === 'resources/read' ? undefined : await argumentsOf(options)
+  return { method, name, task, arguments: args }
 }
 
 async function argumentsOf(options: Options): Promise<JsonObject> {

@@ -24,6 +24,8 @@ export interface CheckedPolicy {
   readonly line: number
   readonly text: string
   readonly effect: 'permit' | 'forbid'
+  /** As written, without `id`. */
+  readonly annotations: Readonly<Record<string, string>>
   readonly scope: Pick<PolicyJson, 'principal' | 'action' | 'resource'>
   readonly conditions: Conditions
   readonly reads: Reads
@@ -95,13 +97,14 @@ function read(
   }
   knownServers(json, question.servers)
   knownHierarchy(json.conditions)
-  const annotations = json.annotations ?? {}
+  const { id, ...annotations } = json.annotations ?? {}
   return {
-    id: annotations.id ?? `${source.file}#${source.number}`,
+    id: id ?? `${source.file}#${source.number}`,
     file: source.file,
     line: source.line,
     text: source.text,
     effect: json.effect,
+    annotations,
     scope: { principal: json.principal, action: json.action, resource: json.resource },
     conditions: parseAnnotations(annotations, json.effect),
     reads: readsOf(json),

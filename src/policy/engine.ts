@@ -8,11 +8,11 @@
 import type { Catalogue } from '../catalogue/catalogue.ts'
 import { Refusal, refuse } from '../refusal.ts'
 import { type Cedar, loadCedar } from './cedar.ts'
-import { checkInWorker } from './checker.ts'
-import { Decider, type Decision, EngineFailure, Places } from './decider.ts'
+import type { CheckedPolicy, PolicyFile } from './check.ts'
+import { type Decider, type Decision, EngineFailure, Places } from './decider.ts'
 import { readPolicies, stampOf } from './directory.ts'
+import { checkFiles } from './dry-run.ts'
 import type { DecisionInput } from './request.ts'
-import { vocabularyOf } from './vocabulary.ts'
 
 export type { Decision } from './decider.ts'
 export type { DecisionInput } from './request.ts'
@@ -21,9 +21,16 @@ export type Reloaded =
   | { readonly ok: true; readonly version: string }
   | { readonly ok: false; readonly problems: string[] }
 
+/** The text behind one version: what serves, whatever the directory holds by now. */
+export interface ServedPolicies {
+  readonly files: readonly PolicyFile[]
+  readonly policies: readonly CheckedPolicy[]
+}
+
 export interface Policies {
   /** Hash of the policies that serve and the catalogue they were checked against. */
   readonly version: string
+  readonly served: ServedPolicies
   /**
    * Decides, at once and without a side effect.
    *
@@ -71,6 +78,7 @@ interface Serving {
   readonly places: Places
   readonly decider: Decider
   readonly catalogue: Catalogue
+  readonly served: ServedPolicies
   /** The same version for another engine instance. */
   again(): Decider
 }
@@ -99,6 +107,10 @@ class LivePolicies implements Policies {
 
   get version(): string {
     return this.#serving?.decider.version ?? ''
+  }
+
+  get served(): ServedPolicies {
+    return this.#serving?.served ?? { files: [], policies: [] }
   }
 
   decide(input: DecisionInput): Decision {
@@ -169,11 +181,9 @@ class LivePolicies implements Policies {
         throw new Error(`${this.#options.directory} changed while it was read`)
       }
       const against = catalogue ?? this.#catalogue
-      const vocabulary = vocabularyOf(against)
-      const { schema, servers } = vocabulary
-      const answer = await checkInWorker({ files, schema, servers })
+      const answer = await checkFiles(files, against)
       if (answer.ok) {
-        return this.#serve(() => new Decider(against, vocabulary, answer.policies), against)
+        return this.#serve(answer.decider, { catalogue: against, served: answer })
       }
       problems.push(...answer.problems)
     } catch (error) {
@@ -183,13 +193,17 @@ class LivePolicies implements Policies {
     return { ok: false, problems }
   }
 
-  #serve(make: () => Decider, catalogue: Catalogue): Reloaded {
+  #serve(
+    make: () => Decider,
+    { catalogue, served: { files, policies } }: Pick<Serving, 'catalogue' | 'served'>,
+  ): Reloaded {
     if (this.#closed) return { ok: false, problems: ['closed'] }
     const healthy = this.#down === undefined ? this.#serving : undefined
     const { cedar, places } = healthy ?? { cedar: this.#loadEngine(), places: new Places() }
     const decider = make()
     const changed = decider.version !== this.#serving?.decider.version
-    this.#serving = { cedar, places, decider, catalogue, again: make }
+    const served = { files, policies }
+    this.#serving = { cedar, places, decider, catalogue, served, again: make }
     this.#catalogue = catalogue
     this.#down = undefined
     if (changed) this.#options.onReload?.(decider.version)
@@ -215,7 +229,7 @@ class LivePolicies implements Policies {
         const last = this.#serving
         if (answer.ok || this.#down === undefined || last === undefined) return
         try {
-          this.#serve(last.again, last.catalogue)
+          this.#serve(last.again, last)
         } catch {
           this.#revive(RETRY_MS)
         }

@@ -42,13 +42,13 @@ test('only identity/ makes workloads', () => {
   assert.deepEqual(callers, [])
 })
 
-test('only the command that explains policies may suppose a workload', () => {
+test('only the explaining of policies may suppose a workload', () => {
   const source = new URL('../../src/', import.meta.url).pathname
   const callers = readdirSync(source, { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.ts'))
     .filter((file) => readFileSync(join(source, file), 'utf8').includes('/hypothetical.ts'))
   assert.deepEqual(
-    callers.filter((file) => file !== 'cli/policy-explain.ts'),
+    callers.filter((file) => file !== 'policy/explain.ts'),
     [],
   )
 })
