@@ -1,4 +1,6 @@
 import type { Epoch, FeedTransport } from '../revocation/feed.ts'
+import type { Documents } from './documents.ts'
+import type { SessionBook } from './session-book.ts'
 
 /**
  * Remembers what has been spent.
@@ -73,6 +75,12 @@ export interface Ledger {
    * broker that owns them (`role: 'broker'`). Otherwise undefined: follow the broker's HTTP stream.
    */
   readonly feed: FeedTransport | undefined
+
+  /** What else a broker must not lose, in the same store; `undefined` for verifiers. */
+  readonly documents: Documents | undefined
+
+  /** Which sessions there are, in the same store; `undefined` for verifiers. */
+  readonly sessions: SessionBook | undefined
 
   /**
    * For a verifier whose feed is not this store's own (the broker's HTTP stream): told the epochs of

@@ -18,9 +18,12 @@ import {
   unavailable,
 } from './bounds.ts'
 import type { Ledger } from './ledger.ts'
+import { memoryDocuments } from './memory-documents.ts'
+import { memorySessions } from './memory-sessions.ts'
+import { sweeperOf } from './memory-sweep.ts'
 
 export interface MemoryLedgerOptions {
-  /** A broker's ledger carries the revocation feed inside its process. `verifier` by default. */
+  /** A broker's ledger carries feed, documents and sessions in its process. `verifier` by default. */
   readonly role?: 'broker' | 'verifier'
   /** How far the clock of whoever issues tokens may be ahead of this machine's; 0 by default. */
   readonly clockToleranceSeconds?: number
@@ -34,28 +37,14 @@ interface Mark {
   readonly uses: number
 }
 
-/** Marks looked at, and dropped when expired, by each call: more than a call can add. */
-const SWEPT_PER_CALL = 4
-
 export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
   const clock = options.clock ?? steadyClock()
   const since = firstIssueAfter(clock(), options.clockToleranceSeconds ?? 0)
   const marks = new Map<string, Mark>()
   let open = true
-  let sweeping = marks.entries()
-
-  // A Map's iterator stays valid while entries come and go, so the sweep resumes where it stopped.
-  function sweep(now: number): void {
-    for (let n = 0; n < SWEPT_PER_CALL; n++) {
-      const next = sweeping.next()
-      if (next.done) {
-        sweeping = marks.entries()
-        return
-      }
-      const [key, mark] = next.value
-      if (mark.until <= now) marks.delete(key)
-    }
-  }
+  const sweep = sweeperOf(marks, (mark, now) => mark.until <= now)
+  const isBroker = options.role === 'broker'
+  const own = { clock, isOpen: () => open }
 
   function live(key: string, now: number): Mark | undefined {
     const mark = marks.get(key)
@@ -74,7 +63,9 @@ export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
 
   return {
     kind: 'memory',
-    feed: options.role === 'broker' ? memoryFeed() : undefined,
+    feed: isBroker ? memoryFeed() : undefined,
+    documents: isBroker ? memoryDocuments(own) : undefined,
+    sessions: isBroker ? memorySessions(own) : undefined,
 
     async spend(id, expiresAt, issuedAt) {
       checkId(id)

@@ -204,6 +204,8 @@ export function redisLedger(options: RedisLedgerOptions): Ledger {
   return {
     kind: 'redis',
     feed,
+    documents: undefined,
+    sessions: undefined,
     learn,
 
     async spend(id, expiresAt, issuedAt) {

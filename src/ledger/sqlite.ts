@@ -110,6 +110,8 @@ export function sqliteLedger(options: SqliteLedgerOptions): Ledger {
   return {
     kind: 'sqlite',
     feed,
+    documents: undefined,
+    sessions: undefined,
 
     async spend(id, expiresAt, issuedAt) {
       checkId(id)
