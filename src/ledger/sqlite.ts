@@ -7,12 +7,11 @@
  * revocation feed lives inside the process, and an operator who shares the file by mistake should
  * learn it at the start and not from a verifier that never hears a heartbeat.
  */
-import { chmodSync, closeSync, mkdirSync, openSync } from 'node:fs'
-import { dirname } from 'node:path'
-import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { GroupCommit } from '../lib/group-commit.ts'
 import { steadyClock } from '../lib/steady-clock.ts'
+import { Refusal } from '../refusal.ts'
 import { memoryFeed } from '../revocation/memory-feed.ts'
 import {
   checkEpoch,
@@ -24,11 +23,14 @@ import {
   unavailable,
 } from './bounds.ts'
 import type { Ledger } from './ledger.ts'
+import { sqliteDocuments } from './sqlite-documents.ts'
+import { openFile } from './sqlite-file.ts'
+import { sqliteSessions } from './sqlite-sessions.ts'
 
 export interface SqliteLedgerOptions {
   /** Created when missing, readable by its owner only. */
   readonly file: string
-  /** A broker's ledger carries the revocation feed and keeps it. `verifier` by default. */
+  /** A broker's ledger keeps feed, documents and sessions too. `verifier` by default. */
   readonly role?: 'broker' | 'verifier'
   /** How far the clock of whoever issues tokens may be ahead of this machine's; 0 by default. */
   readonly clockToleranceSeconds?: number
@@ -67,6 +69,8 @@ export function sqliteLedger(options: SqliteLedgerOptions): Ledger {
       try {
         database.exec('BEGIN IMMEDIATE')
         statements.purge.run(Math.floor(now), PURGED_PER_COMMIT)
+        documents?.purge(now)
+        sessions?.purge(now)
         for (const work of batch) work(now)
         database.exec('COMMIT')
       } catch (error) {
@@ -78,40 +82,66 @@ export function sqliteLedger(options: SqliteLedgerOptions): Ledger {
 
   /** Runs `work` inside the next commit and answers with what it found once that is durable. */
   async function commit<T>(work: (now: number, sql: Statements) => T): Promise<T> {
-    const sql = statements
-    if (sql === undefined || closing) throw unavailable('the ledger is not open')
-    let found: { value: T } | undefined
+    const sql = opened()
+    let found: { value: T } | { refusal: Refusal } | undefined
     await commits.submit((now) => {
-      found = { value: work(now, sql) }
+      try {
+        found = { value: work(now, sql) }
+      } catch (error) {
+        // A refusal is its caller's alone; anything else undoes what shares the commit.
+        if (!(error instanceof Refusal)) throw error
+        found = { refusal: error }
+      }
     })
     if (found === undefined) throw new Error('committed without having run')
+    if ('refusal' in found) throw found.refusal
     return found.value
   }
 
-  const feed =
-    options.role === 'broker'
-      ? memoryFeed({
-          load: () => {
-            if (statements === undefined) throw unavailable('the ledger is not open')
-            return statements.feed.all().map((row) => ({
+  function opened(): Statements {
+    if (statements === undefined || closing) throw unavailable('the ledger is not open')
+    return statements
+  }
+
+  /** Answers from what is committed: nothing runs between the statements of a commit. */
+  function read<T>(question: (now: number) => T): T {
+    opened()
+    const now = clock()
+    try {
+      return question(now)
+    } catch (error) {
+      if (error instanceof Refusal) throw error
+      throw unavailable('the SQLite file could not be read', error)
+    }
+  }
+
+  const isBroker = options.role === 'broker'
+  const documents = isBroker ? sqliteDocuments({ commit, read }) : undefined
+  const sessions = isBroker ? sqliteSessions({ commit, read, clock }) : undefined
+  const feed = isBroker
+    ? memoryFeed({
+        load: () => {
+          return opened()
+            .feed.all()
+            .map((row) => ({
               id: String(row.id),
               text: String(row.text),
               expiresAt: row.until === null ? undefined : Number(row.until),
             }))
-          },
-          save: (entry) =>
-            commit((now, sql) => {
-              sql.feedPurge.run(now)
-              sql.feedSave.run(entry.id, entry.text, entry.expiresAt ?? null)
-            }),
-        })
-      : undefined
+        },
+        save: (entry) =>
+          commit((now, sql) => {
+            sql.feedPurge.run(now)
+            sql.feedSave.run(entry.id, entry.text, entry.expiresAt ?? null)
+          }),
+      })
+    : undefined
 
   return {
     kind: 'sqlite',
     feed,
-    documents: undefined,
-    sessions: undefined,
+    documents: documents?.documents,
+    sessions: sessions?.sessions,
 
     async spend(id, expiresAt, issuedAt) {
       checkId(id)
@@ -136,8 +166,7 @@ export function sqliteLedger(options: SqliteLedgerOptions): Ledger {
 
     async isSpent(id) {
       checkId(id)
-      if (statements === undefined || closing) throw unavailable('the ledger is not open')
-      return statements.spent.get(`s${id}`, clock()) !== undefined
+      return opened().spent.get(`s${id}`, clock()) !== undefined
     },
 
     async bind(id, value, expiresAt) {
@@ -157,20 +186,22 @@ export function sqliteLedger(options: SqliteLedgerOptions): Ledger {
 
     async open() {
       if (database !== undefined) return
-      const opened = await openFile(options.file, options.lockWaitMs ?? 3000)
+      const made = await openFile(options.file, options.lockWaitMs ?? 3000)
       try {
-        opened.exec(SCHEMA)
+        made.exec(SCHEMA)
+        documents?.attach(made)
+        sessions?.attach(made)
         // A file made just now may replace one that was lost: nothing older than it is remembered.
-        const made = firstIssueAfter(clock(), options.clockToleranceSeconds ?? 0)
-        opened.prepare(`INSERT OR IGNORE INTO meta VALUES ('since', ?)`).run(made)
-        const row = opened.prepare(`SELECT value FROM meta WHERE name = 'since'`).get()
+        const first = firstIssueAfter(clock(), options.clockToleranceSeconds ?? 0)
+        made.prepare(`INSERT OR IGNORE INTO meta VALUES ('since', ?)`).run(first)
+        const row = made.prepare(`SELECT value FROM meta WHERE name = 'since'`).get()
         since = Number(row?.value)
       } catch (error) {
-        opened.close()
+        made.close()
         throw new Error(`${options.file} is not a ledger that can be used`, { cause: error })
       }
-      database = opened
-      statements = prepare(opened)
+      database = made
+      statements = prepare(made)
       const waitSeconds = since - clock()
       if (waitSeconds > 0 && options.clock === undefined) await sleep(waitSeconds * 1000)
     },
@@ -210,46 +241,4 @@ function prepare(database: DatabaseSync) {
     feedSave: sql(`INSERT OR REPLACE INTO feed VALUES (?, ?, ?)`),
     feedPurge: sql(`DELETE FROM feed WHERE until < ?`),
   }
-}
-
-/** @throws {Error} saying that another process holds the file, or why it cannot be opened */
-async function openFile(file: string, lockWaitMs: number): Promise<DatabaseSync> {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
-  makeFile(file)
-  const giveUpAt = performance.now() + lockWaitMs
-  for (;;) {
-    const database = new DatabaseSync(file, { timeout: 0 })
-    try {
-      database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL')
-      database.exec('PRAGMA synchronous = FULL; BEGIN EXCLUSIVE; COMMIT')
-      return database
-    } catch (error) {
-      database.close()
-      if (!isBusy(error)) throw error
-      if (performance.now() >= giveUpAt) {
-        throw new Error(
-          `${file} is in use by another process; SQLite is for one process, use Redis for more`,
-          { cause: error },
-        )
-      }
-    }
-    await sleep(50)
-  }
-}
-
-/** SQLite gives the -wal file the mode of the main one, so that one is made first. */
-function makeFile(file: string): void {
-  try {
-    // Never opened when it exists: closing any descriptor of a file drops all locks that the
-    // process has on it (POSIX), those of another ledger in this process too.
-    closeSync(openSync(file, 'wx', 0o600))
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
-  }
-  chmodSync(file, 0o600)
-}
-
-function isBusy(error: unknown): boolean {
-  const code = error instanceof Error && 'errcode' in error ? Number(error.errcode) & 0xff : 0
-  return code === 5 || code === 6
 }
