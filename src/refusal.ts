@@ -31,7 +31,7 @@ export type Reason =
   | { code: 'delegation_refused'; check: DelegationCheck }
   | { code: 'ceiling_exceeded'; part: CeilingPart }
   // what is stopped
-  | { code: 'revoked'; target: 'jti' | 'session' | 'agent' | 'principal' }
+  | { code: 'revoked'; target: TargetKind }
   | { code: 'revocations_stale' }
   // what is asked
   | { code: 'server_unknown'; server: string }
@@ -64,6 +64,18 @@ export type Reason =
   | { code: 'session_mismatch' }
   | { code: 'token_before_epoch' }
   | { code: 'token_spent' }
+
+/** What can be stopped; see `revocation/target.ts`. */
+export type TargetKind =
+  | 'jti'
+  | 'session'
+  | 'agent'
+  | 'principal'
+  | 'task'
+  | 'key'
+  | 'server'
+  | 'issuer'
+  | 'before'
 
 /** Which of the checks of RFC 9449 §4.3 a DPoP proof failed. */
 export type ProofCheck =

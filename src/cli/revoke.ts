@@ -1,10 +1,9 @@
 import { userInfo } from 'node:os'
 import type { Command } from 'commander'
 import type { Config } from '../config/config.ts'
-import { parseSpiffeId } from '../identity/spiffe-id.ts'
 import { isJsonObject, type JsonObject } from '../lib/json.ts'
-import { Refusal } from '../refusal.ts'
-import { parseTarget, type Revocation, type Target } from '../revocation/target.ts'
+import type { Revocation, Target } from '../revocation/target.ts'
+import { parseTargetText, TARGET_TEXT_HINT } from '../revocation/target-text.ts'
 import { type Answer, CliError } from './answer.ts'
 import { finish, parseDuration } from './command.ts'
 import { callControl, controlPath } from './control.ts'
@@ -16,17 +15,15 @@ interface Options extends ConfigOption {
   for?: string
 }
 
-const HINT =
-  'as in jti:<id>, session:<sid>, agent:spiffe://corp.example/agents/bot, ' +
-  'agent:spiffe://corp.example/agents/* or principal:user:5f2c'
-
 export function addRevoke(root: Command): void {
   const revoke = withConfig(root.command('revoke'))
     .argument(
       '<target>',
-      'jti:…, session:…, agent:… (with /* at the end: all beneath), principal:…',
+      'jti:…, session:…, agent:… (with /* at the end: all beneath), principal:…, task:…, key:…, server:…, issuer:…, before:…',
     )
-    .description('stop a token, a session, an agent or a principal, everywhere')
+    .description(
+      'stop a token, a session, an agent, a principal, a task, a key, a server or an issuer, everywhere',
+    )
     .option('--reason <text>', 'why, for the record', 'not given')
     .option('--for <duration>', 'end it by itself after 15m, 2h, 7d …; without, it never ends')
   finish(revoke, "writ revoke 'agent:spiffe://corp.example/agents/*' --for 1h", revokeTarget)
@@ -38,7 +35,7 @@ export function addRevoke(root: Command): void {
  * find it.
  */
 async function revokeTarget(options: Options, text = ''): Promise<Answer> {
-  const target = parseTargetText(text)
+  const target = targetOf(text)
   const now = Date.now() / 1000
   const until = untilOf(options.for, now)
   const config = await readConfig(options)
@@ -82,23 +79,14 @@ async function revoke(
 }
 
 /** @throws {CliError} usage */
-function parseTargetText(text: string): Target {
-  const colon = text.indexOf(':')
-  const kind = text.slice(0, Math.max(colon, 0))
-  const named = text.slice(colon + 1)
-  const beneath = kind === 'agent' && named.endsWith('/*')
-  const value = beneath ? named.slice(0, -2) : named
+function targetOf(text: string): Target {
   try {
-    if (value.includes('*')) throw new TypeError('only /* at the end of an agent means many')
-    const target = parseTarget({ kind, value, ...(beneath ? { beneath } : {}) })
-    if (kind === 'agent' && !value.startsWith('oidc:')) parseSpiffeId(value)
-    return target
+    return parseTargetText(text)
   } catch (error) {
-    if (error instanceof Refusal) {
-      throw new CliError('usage', `"${value}" is no SPIFFE ID`, { hint: HINT })
-    }
     if (!(error instanceof TypeError)) throw error
-    throw new CliError('usage', `"${text}" is no target: ${error.message}`, { hint: HINT })
+    throw new CliError('usage', `"${text}" is no target: ${error.message}`, {
+      hint: TARGET_TEXT_HINT,
+    })
   }
 }
 

@@ -7,7 +7,7 @@ import type { SigningKey, VerificationKey } from '../token/jws.ts'
 import { type Jws, parseJws, signJws, verifyJws } from '../token/jws.ts'
 import type { KeySource } from '../token/key-set.ts'
 import type { Epoch } from './feed.ts'
-import { parseTarget, type Revocation } from './target.ts'
+import { parseTarget, type Revocation, type Undo } from './target.ts'
 
 export const FEED_TYPE = 'writ-feed+jwt'
 export const MAX_FEED_TEXT_BYTES = 16_384
@@ -22,9 +22,10 @@ export interface Beat {
 
 export type FeedContent =
   | { kind: 'revoke'; revocation: Revocation }
+  | { kind: 'undo'; undo: Undo }
   | { kind: 'beat'; beat: Beat }
   /** Signed by the broker, but of a kind that this version does not know. */
-  | { kind: 'unknown'; until: number | undefined }
+  | { kind: 'unknown'; id: string | undefined; until: number | undefined }
 
 /**
  * Reads back what it made, because holders are stricter than writers: a revocation that is too long,
@@ -35,17 +36,26 @@ export type FeedContent =
 export function signRevocation(revocation: Revocation, issuer: string, key: SigningKey): string {
   const { target, ...rest } = revocation
   const text = sign({ iss: issuer, kind: 'revoke', ...rest, target: { ...target } }, key)
-  if (!isRevocation(text, issuer)) {
+  if (kindOf(text, issuer) !== 'revoke') {
     throw new TypeError('no holder could read this revocation: its texts or times are out of range')
   }
   return text
 }
 
-function isRevocation(text: string, issuer: string): boolean {
+/** @throws {TypeError} when no holder could read it */
+export function signUndo(undo: Undo, issuer: string, key: SigningKey): string {
+  const text = sign({ iss: issuer, kind: 'undo', ...undo }, key)
+  if (kindOf(text, issuer) !== 'undo') {
+    throw new TypeError('no holder could read this undo: its texts or times are out of range')
+  }
+  return text
+}
+
+function kindOf(text: string, issuer: string): FeedContent['kind'] | undefined {
   try {
-    return decodeFeedText(text, issuer).content.kind === 'revoke'
+    return decodeFeedText(text, issuer).content.kind
   } catch {
-    return false
+    return undefined
   }
 }
 
@@ -104,11 +114,13 @@ function contentOf(payload: JsonObject): FeedContent {
   if (payload.kind === 'beat') return { kind: 'beat', beat: beatOf(payload) }
   try {
     if (payload.kind === 'revoke') return { kind: 'revoke', revocation: revocationOf(payload) }
+    if (payload.kind === 'undo') return { kind: 'undo', undo: undoOf(payload) }
   } catch {
     // A later version may stop other kinds of things. See `Revocations` for what is done then.
   }
   return {
     kind: 'unknown',
+    id: typeof payload.id === 'string' ? payload.id : undefined,
     until: typeof payload.until === 'number' ? payload.until : undefined,
   }
 }
@@ -134,16 +146,39 @@ function epochOf(json: Json): Epoch {
 }
 
 function revocationOf(payload: JsonObject): Revocation {
-  const { id, target, at, until, reason, by } = payload
+  const { id, target, at, until, reason, by, origin } = payload
   if (
     typeof id !== 'string' ||
     typeof at !== 'number' ||
     (until !== undefined && typeof until !== 'number') ||
     typeof reason !== 'string' ||
-    typeof by !== 'string'
+    typeof by !== 'string' ||
+    (origin !== undefined && typeof origin !== 'string')
   ) {
     throw new TypeError('a revocation is malformed')
   }
-  const named = { id, target: parseTarget(target), at, reason, by }
-  return until === undefined ? named : { ...named, until }
+  return {
+    id,
+    target: parseTarget(target),
+    at,
+    reason,
+    by,
+    ...(until === undefined ? {} : { until }),
+    ...(origin === undefined ? {} : { origin }),
+  }
+}
+
+function undoOf(payload: JsonObject): Undo {
+  const { id, at, until, reason, by, origin } = payload
+  if (
+    typeof id !== 'string' ||
+    typeof at !== 'number' ||
+    typeof until !== 'number' ||
+    typeof reason !== 'string' ||
+    typeof by !== 'string' ||
+    typeof origin !== 'string'
+  ) {
+    throw new TypeError('an undo is malformed')
+  }
+  return { id, at, until, reason, by, origin }
 }

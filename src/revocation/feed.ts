@@ -40,6 +40,8 @@ export interface FeedTransport {
   beat(heartbeat: string, epochs?: readonly Epoch[]): Promise<void>
   follow(follower: FeedFollower): FeedSubscription
 
+  /** For brokers: several entries in one durable step, or none of them. */
+  appendAll?(entries: readonly KeptEntry[]): Promise<void>
   /** For brokers: the epochs the store stands in now, begun anew where something may be lost. */
   epochs?(): Promise<readonly Epoch[]>
   /** For brokers: puts back what a store that lost data no longer holds. */

@@ -3,7 +3,7 @@ import type { Beat } from './feed-text.ts'
 /** How far a heartbeat's time may be from ours. */
 const CLOCK_TOLERANCE_SECONDS = 2
 /** Broker processes whose heartbeats are told apart; the one silent for longest goes first. */
-const MAX_ORIGINS = 256
+export const MAX_ORIGINS = 256
 /** How fast a clock difference that was measured too small is believed to have grown. */
 const DRIFT = 0.01
 

@@ -8,10 +8,11 @@
 import { randomBytes } from 'node:crypto'
 import type { SigningKey } from '../token/jws.ts'
 import type { KeySource } from '../token/key-set.ts'
+import { BeatClock } from './beat-clock.ts'
 import type { FeedSubscription, FeedTransport, KeptEntry } from './feed.ts'
-import { signBeat, signRevocation, verifyFeedText } from './feed-text.ts'
-import { COUNTS_AFTER_END_SECONDS, hasEnded } from './revoked-set.ts'
-import { parseTarget, type Revocation, type Target } from './target.ts'
+import { signBeat } from './feed-text.ts'
+import { KeptEntries, type Said, type Signed, signEntry } from './kept.ts'
+import { canUndo, hasEnded, parseTarget, type Revocation, type Target } from './target.ts'
 
 export interface RevocationPublisherOptions {
   readonly issuer: string
@@ -35,32 +36,36 @@ export interface RevocationRequest {
   readonly by: string
 }
 
-interface Held {
-  readonly revocation: Revocation
-  readonly entry: KeptEntry
-  /** The key it was signed with. */
-  readonly kid: string
+export interface UndoRequest {
+  readonly reason: string
+  readonly by: string
 }
 
+/** How long an undo of a revocation without an end is remembered. */
+const UNDO_KEPT_SECONDS = 7 * 86_400
+
 export class RevocationPublisher {
+  /** Names this process in its heartbeats and in what it revokes. */
+  readonly origin = randomBytes(12).toString('base64url')
   readonly #options: RevocationPublisherOptions
   readonly #clock: () => number
-  readonly #origin = randomBytes(12).toString('base64url')
-  readonly #held = new Map<string, Held>()
+  readonly #times: BeatClock
+  readonly #kept: KeptEntries
   readonly #started = Promise.withResolvers<void>()
   #subscription: FeedSubscription | undefined
-  #verifying: Promise<void> = Promise.resolve()
   #replayed = false
   #guards: string | undefined
   #signedWith: string | undefined
-  #lastAt = 0
   #timer: NodeJS.Timeout | undefined
   #closed = false
+  #turn: Promise<void> = Promise.resolve()
   #beating: Promise<void> = Promise.resolve()
 
   constructor(options: RevocationPublisherOptions) {
     this.#options = options
     this.#clock = options.clock ?? (() => Date.now() / 1000)
+    this.#times = new BeatClock(this.#clock)
+    this.#kept = new KeptEntries(options.issuer, options.keys)
     this.#started.promise.catch(() => undefined)
   }
 
@@ -68,7 +73,7 @@ export class RevocationPublisher {
   start(): Promise<void> {
     if (this.#subscription === undefined) {
       this.#subscription = this.#options.transport.follow({
-        entry: (text) => this.#hold(text),
+        entry: (text) => this.#kept.hear(text, this.#options.onError),
         beat: () => undefined,
         lost: () => {
           this.#replayed = false
@@ -89,24 +94,60 @@ export class RevocationPublisher {
    * @throws {Refusal} ledger_unavailable
    */
   async revoke(request: RevocationRequest): Promise<Revocation> {
-    const { until, reason, by } = request
-    if (until !== undefined && !Number.isFinite(until)) throw new TypeError('until must be seconds')
-    if (typeof reason !== 'string' || reason.length > 1024 || typeof by !== 'string') {
-      throw new TypeError('reason and by must be text, reason of at most 1024 characters')
-    }
-    const revocation: Revocation = {
-      id: randomBytes(16).toString('base64url'),
-      target: parseTarget({ ...request.target }),
-      at: this.#clock(),
-      reason,
-      by,
-      ...(until === undefined ? {} : { until }),
-    }
-    const held = this.#sign(revocation)
-    const { entry } = held
-    await this.#options.transport.append(entry.text, entry.expiresAt, entry.id)
-    this.#held.set(entry.id, held)
+    const [revocation] = await this.revokeAll([request])
+    if (revocation === undefined) throw new Error('one request makes one revocation')
     return revocation
+  }
+
+  /**
+   * Stops all targets in one durable step, where the store can: all of them or, when it fails, none.
+   * Nothing is published when one of the requests is not right.
+   *
+   * @throws {TypeError} a target, reason or time of another form
+   * @throws {Refusal} ledger_unavailable; then some may be in force, but none is promised
+   */
+  async revokeAll(requests: readonly RevocationRequest[]): Promise<Revocation[]> {
+    const wanted = requests.map(checkRequest)
+    if (wanted.length === 0) return []
+    const { at, published } = this.#times.publish()
+    try {
+      const revocations = wanted.map((each): Revocation => {
+        const id = randomBytes(16).toString('base64url')
+        return { id, ...each, at, origin: this.origin }
+      })
+      const signed = revocations.map((revocation) => this.#sign({ kind: 'revoke', revocation }))
+      await this.#append(signed.map(({ entry }) => entry))
+      for (const each of signed) this.#kept.keep(each)
+      return revocations
+    } finally {
+      published()
+    }
+  }
+
+  /**
+   * Ends a revocation before its time, everywhere. Answers the revocation.
+   *
+   * @param revocation its id, or itself when this process may not have heard of it
+   * @throws {TypeError} when nothing live has this id, or it is of a kind that cannot be undone
+   * @throws {Refusal} ledger_unavailable
+   */
+  async undo(revocation: string | Revocation, request: UndoRequest): Promise<Revocation> {
+    const { reason, by } = request
+    checkWhy(reason, by)
+    const undone = await this.#toUndo(revocation)
+    const { at, published } = this.#times.publish()
+    try {
+      const until = undone.until ?? at + UNDO_KEPT_SECONDS
+      const undo = { id: undone.id, at, until, reason, by, origin: this.origin }
+      const signed = this.#sign({ kind: 'undo', undo })
+      await this.#inTurn(async () => {
+        await this.#append([signed.entry])
+        this.#kept.keep(signed)
+      })
+      return undone
+    } finally {
+      published()
+    }
   }
 
   async close(): Promise<void> {
@@ -115,6 +156,28 @@ export class RevocationPublisher {
     this.#started.reject(new Error('closed before a heartbeat was sent'))
     await this.#beating
     await this.#subscription?.close()
+  }
+
+  async #toUndo(named: string | Revocation): Promise<Revocation> {
+    await this.#kept.settled()
+    const said = this.#kept.get(typeof named === 'string' ? named : named.id)
+    const found = said?.kind === 'revoke' ? said.revocation : undefined
+    const revocation = found ?? (typeof named === 'string' ? undefined : named)
+    if (revocation === undefined || hasEnded(revocation, this.#clock())) {
+      throw new TypeError('no live revocation has this id')
+    }
+    const { target } = revocation
+    if (!canUndo(target))
+      throw new TypeError(`a revocation of kind ${target.kind} cannot be undone`)
+    return revocation
+  }
+
+  async #append(entries: readonly KeptEntry[]): Promise<void> {
+    const { transport } = this.#options
+    if (entries.length > 1 && transport.appendAll !== undefined) {
+      return transport.appendAll(entries)
+    }
+    for (const { id, text, expiresAt } of entries) await transport.append(text, expiresAt, id)
   }
 
   async #loop(): Promise<void> {
@@ -133,18 +196,18 @@ export class RevocationPublisher {
   async #beat(): Promise<void> {
     const { transport, issuer, key } = this.#options
     if (!this.#replayed) throw new Error('the feed has not been read to its end yet')
-    await this.#verifying
-    this.#dropEnded()
+    await this.#kept.settled()
+    this.#kept.dropEnded(this.#clock())
     const epochs = (await transport.epochs?.()) ?? []
     const guards = epochs.map(({ guard }) => guard).join(' ')
     if (guards !== this.#guards) {
       // A new epoch means that the store may have lost entries as well.
-      await transport.restore?.([...this.#held.values()].map(({ entry }) => entry))
+      await transport.restore?.(this.#kept.entries())
       this.#guards = guards
     }
     await this.#signAgain(key())
-    this.#lastAt = Math.max(this.#clock(), this.#lastAt + 0.001)
-    const beat = { origin: this.#origin, at: this.#lastAt, epochs }
+    for (const { entry } of this.#kept.overwritten()) await this.#append([entry])
+    const beat = { origin: this.origin, at: this.#times.beat(), epochs }
     await transport.beat(signBeat(beat, issuer, key()), epochs)
   }
 
@@ -152,51 +215,43 @@ export class RevocationPublisher {
   async #signAgain(key: SigningKey): Promise<void> {
     // Once per change of our own key: brokers whose keys differ must not undo each other's work.
     if (key.kid === this.#signedWith) return
-    for (const { revocation, kid } of this.#held.values()) {
-      if (kid === key.kid) continue
-      const held = this.#sign(revocation)
-      const { entry } = held
-      await this.#options.transport.append(entry.text, entry.expiresAt, entry.id)
-      this.#held.set(entry.id, held)
+    for (const { said, entry } of this.#kept.notSignedWith(key.kid)) {
+      await this.#inTurn(async () => {
+        // It may have been undone, or have ended, since it was looked at.
+        if (this.#kept.get(entry.id) !== said) return
+        const signed = this.#sign(said)
+        await this.#append([signed.entry])
+        this.#kept.keep(signed)
+      })
     }
     this.#signedWith = key.kid
   }
 
-  #sign(revocation: Revocation): Held {
-    const key = this.#options.key()
-    const text = signRevocation(revocation, this.#options.issuer, key)
-    const { id, until } = revocation
-    const expiresAt = until === undefined ? undefined : until + COUNTS_AFTER_END_SECONDS
-    return { revocation, kid: key.kid, entry: { id, text, expiresAt } }
+  /** One after the other, so that what is signed again never takes the place of its undo. */
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const turn = this.#turn.then(work)
+    this.#turn = turn.catch(() => undefined)
+    return turn
   }
 
-  /** What other brokers revoked; believed only with their signature, or ours would launder it. */
-  #hold(text: string): void {
-    const { issuer, keys } = this.#options
-    this.#verifying = this.#verifying.then(async () => {
-      try {
-        const content = await verifyFeedText(text, issuer, keys)
-        if (content.kind !== 'revoke') return
-        const { revocation } = content
-        const { id, until } = revocation
-        const expiresAt = until === undefined ? undefined : until + COUNTS_AFTER_END_SECONDS
-        const kid = kidOf(text)
-        this.#held.set(id, { revocation, kid, entry: { id, text, expiresAt } })
-      } catch (error) {
-        this.#options.onError?.(error)
-      }
-    })
-  }
-
-  #dropEnded(): void {
-    const now = this.#clock()
-    for (const [id, { revocation }] of this.#held) {
-      if (hasEnded(revocation, now)) this.#held.delete(id)
-    }
+  #sign(said: Said): Signed {
+    return signEntry(said, this.#options.issuer, this.#options.key())
   }
 }
 
-function kidOf(text: string): string {
-  const header = Buffer.from(text.slice(0, text.indexOf('.')), 'base64url').toString()
-  return String(JSON.parse(header).kid)
+function checkRequest({ target, until, reason, by }: RevocationRequest) {
+  if (until !== undefined && !Number.isFinite(until)) throw new TypeError('until must be seconds')
+  checkWhy(reason, by)
+  return {
+    target: parseTarget({ ...target }),
+    reason,
+    by,
+    ...(until === undefined ? {} : { until }),
+  }
+}
+
+function checkWhy(reason: string, by: string): void {
+  if (typeof reason !== 'string' || reason.length > 1024 || typeof by !== 'string') {
+    throw new TypeError('reason and by must be text, reason of at most 1024 characters')
+  }
 }

@@ -12,10 +12,23 @@
 import { refuse } from '../refusal.ts'
 import type { KeySource } from '../token/key-set.ts'
 import type { Epoch, FeedSubscription, FeedTransport } from './feed.ts'
-import { type FeedContent, FeedTextError, UnknownFeedKey, verifyFeedText } from './feed-text.ts'
-import { Freshness } from './freshness.ts'
-import { COUNTS_AFTER_END_SECONDS, hasEnded, RevokedSet } from './revoked-set.ts'
-import type { Revocation, Subject } from './target.ts'
+import {
+  type Beat,
+  type FeedContent,
+  FeedTextError,
+  UnknownFeedKey,
+  verifyFeedText,
+} from './feed-text.ts'
+import { Freshness, MAX_ORIGINS } from './freshness.ts'
+import { RevokedSet } from './revoked-set.ts'
+import {
+  COUNTS_AFTER_END_SECONDS,
+  hasEnded,
+  type Revocation,
+  type Subject,
+  type Undo,
+} from './target.ts'
+import { isDoubt, Undecided } from './undecided.ts'
 
 export interface RevocationsOptions {
   /** The broker's keys. */
@@ -32,7 +45,11 @@ export interface RevocationsOptions {
   readonly onRefused?: (refused: RefusedText) => void
   /** Told the epochs of every good heartbeat. */
   readonly onEpochs?: (epochs: readonly Epoch[]) => void
+  /** Told what each good entry says, as often as the feed says it; must not throw. */
+  readonly onEntry?: (entry: HeardEntry) => void
 }
+
+export type HeardEntry = Extract<FeedContent, { kind: 'revoke' | 'undo' }>
 
 export interface RefusedText {
   readonly kind: 'entry' | 'beat'
@@ -46,19 +63,7 @@ interface Received {
   readonly generation: number
 }
 
-/** An entry that is neither believed nor refused yet. */
-interface Undecided {
-  readonly arrival: number
-  readonly arrivedMs: number
-  /** The keys could not even be asked. */
-  readonly blocks: boolean
-}
-
-/** How long an entry is tried again with each heartbeat before the feed is read from its start. */
-const UNDECIDED_MS = 60_000
-const MAX_UNDECIDED = 256
-/** The least time between two times that the keys are asked for, or the feed followed, again. */
-const RENEW_AFTER_MS = 1000
+/** The least time between two times that the feed is followed again. */
 const FOLLOW_AGAIN_AFTER_MS = 5000
 
 export class Revocations {
@@ -69,17 +74,9 @@ export class Revocations {
   readonly #freshness: Freshness
   readonly #received: Received[] = []
   readonly #staleAfterMs: number
-  /** In the order in which they came. */
-  #undecided = new Map<string, Undecided>()
-  /** Those of the time before the feed was followed again: when they first came. */
-  #undecidedBefore: ReadonlyMap<string, Undecided> = new Map()
-  #arrivals = 0
-  /** Entries were let go of undecided, so the feed must be read again. */
-  #behind = false
-  #renewing = false
-  #renewedMs = Number.NEGATIVE_INFINITY
+  readonly #undecided: Undecided
   #followedMs = Number.NEGATIVE_INFINITY
-  /** Signed by the broker but not understood: id by text, with the end, if any. */
+  /** Signed by the broker but not understood: the end, if any, by id. */
   readonly #unknown = new Map<string, number>()
   readonly #firstHeard = Promise.withResolvers<void>()
   #subscription: FeedSubscription | undefined
@@ -88,6 +85,7 @@ export class Revocations {
   #generation = 0
   #draining = false
   #epochs: readonly Epoch[] = []
+  readonly #heard = new Map<string, number>()
 
   constructor(options: RevocationsOptions) {
     this.#options = options
@@ -95,6 +93,12 @@ export class Revocations {
     this.#monotonicMs = options.monotonicMs ?? (() => performance.now())
     this.#staleAfterMs = options.staleAfterMs ?? 1000
     this.#freshness = new Freshness(this.#staleAfterMs)
+    this.#undecided = new Undecided({
+      keys: options.keys,
+      monotonicMs: this.#monotonicMs,
+      decide: async (text) => this.#apply('entry', await this.#verify(text)),
+      refuse: (error) => this.#report('entry', error),
+    })
     this.#firstHeard.promise.catch(() => undefined)
   }
 
@@ -115,8 +119,9 @@ export class Revocations {
   }
 
   get fresh(): boolean {
-    const nowMs = this.#monotonicMs()
-    return this.#freshness.isFresh(nowMs) && !this.#waitsTooLong(nowMs) && !this.#holdsUnknown()
+    // A key that rotated is fetched by then, and no revocation may take longer.
+    const waitsTooLong = this.#undecided.waitsLongerThan(this.#staleAfterMs)
+    return this.#freshness.isFresh(this.#monotonicMs()) && !waitsTooLong && !this.#holdsUnknown()
   }
 
   /** The epochs of the last good heartbeat. */
@@ -124,8 +129,21 @@ export class Revocations {
     return this.#epochs
   }
 
+  /**
+   * The time of the last good heartbeat of each origin (seconds since the epoch), which says what is
+   * held here: see `holds`.
+   */
+  get heard(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#heard)
+  }
+
   list(): Revocation[] {
     return this.#set.list(this.#clock())
+  }
+
+  /** What has been undone, as far as it is still remembered. */
+  undone(): Undo[] {
+    return this.#set.undone(this.#clock())
   }
 
   async close(): Promise<void> {
@@ -157,9 +175,7 @@ export class Revocations {
   #followAgain(): void {
     if (this.#monotonicMs() - this.#followedMs < FOLLOW_AGAIN_AFTER_MS) return
     this.#lose()
-    this.#behind = false
-    this.#undecidedBefore = this.#undecided
-    this.#undecided = new Map()
+    this.#undecided.startAgain()
     this.#subscription?.close().catch(() => undefined)
     this.#follow()
   }
@@ -175,7 +191,7 @@ export class Revocations {
     for (let next = this.#received.shift(); next; next = this.#received.shift()) {
       try {
         const content = this.#verify(next.text)
-        this.#apply(next, content instanceof Promise ? await content : content)
+        this.#apply(next.kind, content instanceof Promise ? await content : content)
         if (next.kind === 'beat') await this.#hearAfterRetries(next, content)
       } catch (error) {
         this.#reject(next, error)
@@ -188,29 +204,36 @@ export class Revocations {
     return verifyFeedText(text, this.#options.issuer, this.#options.keys)
   }
 
-  #apply({ kind, text }: Received, content: FeedContent): void {
+  #apply(kind: Received['kind'], content: FeedContent): void {
     if ((content.kind === 'beat') !== (kind === 'beat')) {
       throw new FeedTextError('sent as another kind')
     }
-    if (content.kind === 'revoke' && !hasEnded(content.revocation, this.#clock())) {
-      this.#set.add(content.revocation)
-    }
+    if (content.kind === 'beat') return
     // To ignore what the broker stopped would let it through. So nothing is let through until it
     // ends: holders are updated before brokers use a new kind of target.
     if (content.kind === 'unknown') {
-      this.#unknown.set(text, content.until ?? Number.POSITIVE_INFINITY)
+      this.#holdUnknown(content)
+      return
     }
+    if (content.kind === 'undo') {
+      this.#set.undo(content.undo)
+      this.#unknown.delete(content.undo.id)
+    } else if (!hasEnded(content.revocation, this.#clock())) {
+      this.#set.add(content.revocation)
+    }
+    this.#options.onEntry?.(content)
   }
 
   async #hearAfterRetries(received: Received, content: FeedContent | Promise<FeedContent>) {
     const { beat } = (await content) as Extract<FeedContent, { kind: 'beat' }>
-    await this.#retryUndecided()
-    if (this.#behind) return this.#followAgain()
-    if ([...this.#undecided.values()].some(({ blocks }) => blocks)) return
+    await this.#undecided.retry()
+    if (this.#undecided.behind) return this.#followAgain()
+    if (this.#undecided.blocked) return
     if (received.generation !== this.#generation) return
     const now = this.#clock()
     const why = this.#freshness.hear(beat, now, this.#monotonicMs())
     if (why !== undefined) throw new FeedTextError(why)
+    if (this.#undecided.size === 0) this.#hear(beat)
     this.#set.sweep(now)
     this.#epochs = beat.epochs
     this.#options.transport.learn?.(beat.epochs)
@@ -220,7 +243,10 @@ export class Revocations {
 
   #reject({ kind, text }: Received, error: unknown): void {
     const doubt = isDoubt(error)
-    if (kind === 'entry' && (doubt || error instanceof UnknownFeedKey)) this.#wait(text, doubt)
+    if (kind === 'entry' && (doubt || error instanceof UnknownFeedKey)) {
+      this.#undecided.wait(text, doubt)
+      if (doubt || this.#undecided.behind) this.#freshness.lose()
+    }
     this.#report(kind, error)
   }
 
@@ -229,91 +255,29 @@ export class Revocations {
     this.#options.onRefused?.({ kind, why })
   }
 
-  /** Whether the entry stops something is unknown. */
-  #wait(text: string, blocks: boolean): void {
-    if (blocks) this.#freshness.lose()
-    const { arrivedMs } = this.#undecided.get(text) ??
-      this.#undecidedBefore.get(text) ?? { arrivedMs: this.#monotonicMs() }
-    if (!this.#undecided.has(text) && this.#undecided.size >= MAX_UNDECIDED) {
-      this.#behind = true
-      this.#freshness.lose()
-    } else {
-      this.#undecided.set(text, { arrival: ++this.#arrivals, arrivedMs, blocks })
-    }
-    this.#renewKeys()
-  }
-
-  /** Long enough for a rotated key to be fetched, and no longer than a revocation may take. */
-  #waitsTooLong(nowMs: number): boolean {
-    for (const { arrivedMs } of this.#undecided.values()) {
-      if (nowMs - arrivedMs > this.#staleAfterMs) return true
-    }
-    return false
-  }
-
-  async #retryUndecided(): Promise<void> {
-    for (const [text, { arrival, arrivedMs }] of this.#undecided) {
-      await this.#decide(text, arrival)
-      if (this.#undecided.has(text) && this.#monotonicMs() - arrivedMs > UNDECIDED_MS) {
-        this.#behind = true
-      }
-    }
-    if (this.#undecided.size > 0) this.#renewKeys()
-  }
-
-  /** @param renewedAt which entries the keys at hand are younger than */
-  async #decide(text: string, arrival: number, renewedAt = 0): Promise<void> {
-    try {
-      const content = await this.#verify(text)
-      this.#undecided.delete(text)
-      this.#apply({ kind: 'entry', text, generation: 0 }, content)
-    } catch (error) {
-      const waiting = this.#undecided.get(text)
-      if (isDoubt(error)) return
-      // The broker signs with a key only after publishing it. One that is in no set fetched since
-      // the entry came is not the broker's.
-      const forged = error instanceof FeedTextError || arrival <= renewedAt
-      if (waiting !== undefined && !forged) this.#undecided.set(text, { ...waiting, blocks: false })
-      if (!forged) return
-      this.#undecided.delete(text)
-      this.#report('entry', error)
+  /** Nothing that came before it is undecided, so everything before it is in force. */
+  #hear({ origin, at }: Beat): void {
+    this.#heard.delete(origin)
+    this.#heard.set(origin, at)
+    if (this.#heard.size <= MAX_ORIGINS) return
+    for (const silentLongest of this.#heard.keys()) {
+      this.#heard.delete(silentLongest)
+      break
     }
   }
 
-  /** Asks for keys that are younger than the entries waiting, and decides those. */
-  #renewKeys(): void {
-    const { keys } = this.#options
-    const nowMs = this.#monotonicMs()
-    if (keys.renew === undefined || this.#renewing) return
-    if (nowMs - this.#renewedMs < RENEW_AFTER_MS) return
-    this.#renewing = true
-    this.#renewedMs = nowMs
-    const renewedAt = this.#arrivals
-    keys
-      .renew()
-      .then(async () => {
-        for (const [text, { arrival }] of this.#undecided) {
-          await this.#decide(text, arrival, renewedAt)
-        }
-      })
-      // What could not be asked stays undecided, and is asked again with a later heartbeat.
-      .catch(() => undefined)
-      .finally(() => {
-        this.#renewing = false
-      })
+  #holdUnknown({ id, until }: Extract<FeedContent, { kind: 'unknown' }>): void {
+    if (id !== undefined && this.#set.isUndone(id)) return
+    const name = id ?? `nameless ${until ?? ''}`
+    this.#unknown.set(name, until ?? Number.POSITIVE_INFINITY)
   }
 
   #holdsUnknown(): boolean {
     if (this.#unknown.size === 0) return false
     const now = this.#clock()
-    for (const [text, until] of this.#unknown) {
-      if (until + COUNTS_AFTER_END_SECONDS < now) this.#unknown.delete(text)
+    for (const [name, until] of this.#unknown) {
+      if (until + COUNTS_AFTER_END_SECONDS < now) this.#unknown.delete(name)
     }
     return this.#unknown.size > 0
   }
-}
-
-/** Neither good nor forged: something this depends on failed. */
-function isDoubt(error: unknown): boolean {
-  return !(error instanceof FeedTextError) && !(error instanceof UnknownFeedKey)
 }

@@ -1,52 +1,84 @@
-import type { Revocation, Subject, TargetKind } from './target.ts'
+import { issuerOf } from './issuer-of.ts'
+import { RevokedAgents, RevokedTimes, RevokedValues } from './revoked-index.ts'
+import { hasEnded, type Revocation, type Subject, type TargetKind, type Undo } from './target.ts'
+
+interface Place {
+  add(revocation: Revocation): void
+  remove(revocation: Revocation): void
+}
 
 /**
- * How long after its end a revocation still counts: verifiers accept an expired token for a few
- * seconds of clock skew, and it must not come back to life in them.
+ * The live revocations, found by what they stop. It costs a few map look-ups a request, and next to
+ * nothing for kinds of targets of which there are none.
+ *
+ * What has been undone is remembered until nobody can bring it back: a revocation that is heard after
+ * its undo counts for nothing.
  */
-export const COUNTS_AFTER_END_SECONDS = 10
-
-/** The live revocations, found by what they stop. It costs a few map look-ups a request. */
 export class RevokedSet {
   readonly #byId = new Map<string, Revocation>()
-  readonly #exact: Record<TargetKind, Map<string, Set<Revocation>>> = {
-    jti: new Map(),
-    session: new Map(),
-    agent: new Map(),
-    principal: new Map(),
+  readonly #undone = new Map<string, Undo>()
+  readonly #jti = new RevokedValues()
+  readonly #session = new RevokedValues()
+  readonly #principal = new RevokedValues()
+  readonly #task = new RevokedValues()
+  readonly #key = new RevokedValues()
+  readonly #server = new RevokedValues()
+  readonly #issuer = new RevokedValues()
+  readonly #agent = new RevokedAgents()
+  readonly #before = new RevokedTimes()
+  readonly #places: Readonly<Record<TargetKind, Place>> = {
+    jti: this.#jti,
+    session: this.#session,
+    agent: this.#agent,
+    principal: this.#principal,
+    task: this.#task,
+    key: this.#key,
+    server: this.#server,
+    issuer: this.#issuer,
+    before: this.#before,
   }
-  readonly #beneath = new Map<string, Set<Revocation>>()
 
   /** A revocation with an id that is known takes the place of the one before it. */
   add(revocation: Revocation): void {
-    const { id, target } = revocation
-    this.#remove(this.#byId.get(id))
-    this.#byId.set(id, revocation)
-    insert(this.#exact[target.kind], target.value, revocation)
-    if (target.beneath) insert(this.#beneath, target.value, revocation)
+    if (this.#undone.has(revocation.id)) return
+    this.#remove(this.#byId.get(revocation.id))
+    this.#byId.set(revocation.id, revocation)
+    this.#places[revocation.target.kind].add(revocation)
+  }
+
+  undo(undo: Undo): void {
+    this.#remove(this.#byId.get(undo.id))
+    this.#undone.set(undo.id, undo)
+  }
+
+  isUndone(id: string): boolean {
+    return this.#undone.has(id)
   }
 
   /** What stops the subject, if anything. */
   find(subject: Subject, now: number): Revocation | undefined {
-    const found =
-      (subject.jti === undefined ? undefined : live(this.#exact.jti.get(subject.jti), now)) ??
-      live(this.#exact.session.get(subject.session), now) ??
-      live(this.#exact.principal.get(subject.principal), now)
-    if (found !== undefined) return found
-    for (const agent of subject.agents) {
-      const stopped = live(this.#exact.agent.get(agent), now) ?? this.#findAbove(agent, now)
-      if (stopped !== undefined) return stopped
-    }
-    for (const link of subject.links ?? []) {
-      const stopped =
-        live(this.#exact.jti.get(link), now) ?? live(this.#exact.session.get(link), now)
-      if (stopped !== undefined) return stopped
-    }
-    return undefined
+    if (this.#byId.size === 0) return undefined
+    const { jti, key, task, server, principal, agents, links, issuedAt } = subject
+    return (
+      this.#jti.find(jti, now) ??
+      this.#session.find(subject.session, now) ??
+      this.#key.find(key, now) ??
+      this.#principal.find(principal, now) ??
+      this.#agent.find(agents, principal, now) ??
+      this.#task.find(task, now) ??
+      this.#server.find(server, now) ??
+      this.#findIssuer(subject, now) ??
+      this.#before.find(issuedAt, now) ??
+      (links === undefined ? undefined : this.#findLink(links, now))
+    )
   }
 
   list(now: number): Revocation[] {
     return [...this.#byId.values()].filter((revocation) => !hasEnded(revocation, now))
+  }
+
+  undone(now: number): Undo[] {
+    return [...this.#undone.values()].filter((undo) => !hasEnded(undo, now))
   }
 
   /** Drops what has ended. */
@@ -54,17 +86,26 @@ export class RevokedSet {
     for (const revocation of this.#byId.values()) {
       if (hasEnded(revocation, now)) this.#remove(revocation)
     }
+    for (const undo of this.#undone.values()) {
+      if (hasEnded(undo, now)) this.#undone.delete(undo.id)
+    }
   }
 
   get size(): number {
     return this.#byId.size
   }
 
-  /** Whole path segments only: `…/b` is above `…/b/c` and not above `…/b-c`. */
-  #findAbove(agent: string, now: number): Revocation | undefined {
-    if (this.#beneath.size === 0) return undefined
-    for (let end = agent.lastIndexOf('/'); end > 0; end = agent.lastIndexOf('/', end - 1)) {
-      const found = live(this.#beneath.get(agent.slice(0, end)), now)
+  #findIssuer({ principal, agents }: Subject, now: number): Revocation | undefined {
+    if (this.#issuer.isEmpty) return undefined
+    let found = this.#issuer.find(issuerOf(principal), now)
+    for (const agent of agents) found ??= this.#issuer.find(issuerOf(agent), now)
+    return found
+  }
+
+  #findLink(links: readonly string[], now: number): Revocation | undefined {
+    for (const link of links) {
+      const found =
+        this.#jti.find(link, now) ?? this.#session.find(link, now) ?? this.#key.find(link, now)
       if (found !== undefined) return found
     }
     return undefined
@@ -72,30 +113,7 @@ export class RevokedSet {
 
   #remove(revocation: Revocation | undefined): void {
     if (revocation === undefined) return
-    const { id, target } = revocation
-    this.#byId.delete(id)
-    drop(this.#exact[target.kind], target.value, revocation)
-    if (target.beneath) drop(this.#beneath, target.value, revocation)
+    this.#byId.delete(revocation.id)
+    this.#places[revocation.target.kind].remove(revocation)
   }
-}
-
-export function hasEnded(revocation: Revocation, now: number): boolean {
-  return revocation.until !== undefined && now > revocation.until + COUNTS_AFTER_END_SECONDS
-}
-
-function live(found: ReadonlySet<Revocation> | undefined, now: number): Revocation | undefined {
-  if (found === undefined) return undefined
-  for (const revocation of found) if (!hasEnded(revocation, now)) return revocation
-  return undefined
-}
-
-function insert(map: Map<string, Set<Revocation>>, key: string, revocation: Revocation): void {
-  const there = map.get(key)
-  if (there === undefined) map.set(key, new Set([revocation]))
-  else there.add(revocation)
-}
-
-function drop(map: Map<string, Set<Revocation>>, key: string, revocation: Revocation): void {
-  const there = map.get(key)
-  if (there?.delete(revocation) && there.size === 0) map.delete(key)
 }

@@ -20,7 +20,7 @@ const WRONG: readonly (readonly [string, readonly string[], RegExp])[] = [
   ],
   ['keys that are not there', ['keys', 'rotate', '--directory', 'k'], /run writ keys new/],
   ['no kind of target', ['revoke', 'bot'], /"bot" is no target/],
-  ['an unknown kind of target', ['revoke', 'task:1'], /"task:1" is no target/],
+  ['an unknown kind of target', ['revoke', 'planet:1'], /"planet:1" is no target/],
   ['an agent that has no id', ['revoke', 'agent:bot'], /"bot" is no SPIFFE ID/],
   ['a star in the middle', ['revoke', 'agent:spiffe://a.test/*/b'], /only \/\* at the end/],
   ['a star after letters', ['revoke', 'agent:spiffe://a.test/b*'], /only \/\* at the end/],

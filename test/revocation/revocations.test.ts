@@ -411,7 +411,7 @@ describe('a holder that does not hear refuses', () => {
 
   it('what the broker stopped in a way not known here stops everything until it ends', async () => {
     const h = holder()
-    const payload = { iss: issuer, kind: 'revoke', id: 'x', target: { kind: 'task', value: 't' } }
+    const payload = { iss: issuer, kind: 'revoke', id: 'x', target: { kind: 'planet', value: 't' } }
     const more = { at: h.clock.now, until: h.clock.now + 5, reason: '', by: '' }
     h.feed.entry(signJws({ typ: 'writ-feed+jwt' }, { ...payload, ...more }, key))
     await h.beat()
@@ -589,7 +589,7 @@ describe('the publisher', () => {
   }
 
   for (const target of [
-    { kind: 'task', value: 'x' },
+    { kind: 'planet', value: 'x' },
     { kind: 'jti', value: '' },
     { kind: 'jti', value: 'x', beneath: true },
     { kind: 'agent', value: 'spiffe://a/b/', beneath: true },
