@@ -1,13 +1,16 @@
 /**
- * The feed over the broker's HTTP stream, for verifiers without the broker's store: server-sent
- * events `entry`, `beat`, `ready` and `lost`, each with one signed text or a word as its data.
+ * The feed over HTTP, for verifiers without the broker's store: a stream of server-sent events where
+ * streams come through, and long polls where something on the way cuts or collects them.
  *
- * The connection is made again, with growing pauses, for as long as the feed is followed. A stream
- * that falls silent is given up: heartbeats come several times a second.
+ * To its follower, connections that go on from each other's last id are one: each is asked for what
+ * came since, so nothing is missed between them, and a holder's own bound counts the silence. Where
+ * that cannot be had (the broker does not know the id, or cannot be reached at the next try), the
+ * follower is told `lost`, and is given everything from the start.
  */
 import { urlFault } from '../lib/credential-url.ts'
 import type { FeedFollower, FeedSubscription, FeedTransport } from './feed.ts'
-import { MAX_FEED_TEXT_BYTES } from './feed-text.ts'
+import { type FeedConnectionOptions, pollOnce, readStream } from './http-feed-connection.ts'
+import { deliver, type FeedEvent } from './http-feed-events.ts'
 
 export interface HttpFeedOptions {
   /** The broker's `/revocations`: `https:`, or `http:` on loopback. */
@@ -17,10 +20,17 @@ export interface HttpFeedOptions {
   readonly silenceMs?: number
   /** The first pause before connecting again, doubled up to 2,000 ms; 50 ms. */
   readonly retryMs?: number
+  /** A stream that ends sooner was cut; after three of them the feed is polled. 5,000 ms. */
+  readonly earlyMs?: number
+  /** How long it polls before it looks whether streams come through; 60,000 ms. */
+  readonly streamAgainMs?: number
 }
 
 const MAX_RETRY_MS = 2000
-const MAX_EVENT_BYTES = MAX_FEED_TEXT_BYTES + 256
+const UNLUCKY_STREAMS = 3
+const FAILED_POLLS = 2
+/** The least time from one poll to the next, whatever answers them. */
+const POLL_EVERY_MS = 20
 
 /** @throws {TypeError} when the URL is not one that can be trusted */
 export function httpFeed(options: HttpFeedOptions): FeedTransport {
@@ -34,104 +44,121 @@ export function httpFeed(options: HttpFeedOptions): FeedTransport {
   return {
     append: readOnly,
     beat: readOnly,
-    follow: (follower) => followHttp(url, options, follower),
+    follow: (follower) => new HttpFollowing(url, options, follower),
   }
 }
 
-function followHttp(url: URL, options: HttpFeedOptions, follower: FeedFollower): FeedSubscription {
-  const closed = new AbortController()
-  const done = (async () => {
-    let failures = 0
-    while (!closed.signal.aborted) {
-      const heard = await readOnce(url, options, follower, closed.signal)
-      if (closed.signal.aborted) break
-      follower.lost('the stream ended')
-      failures = heard ? 0 : failures + 1
-      const pauseMs = Math.min((options.retryMs ?? 50) * 2 ** failures, MAX_RETRY_MS)
-      await pause(pauseMs * (0.5 + Math.random() / 2), closed.signal)
-    }
-  })()
-  return {
-    async close() {
-      closed.abort()
-      await done
-    },
-  }
-}
-
-/** Follows one connection to its end; `true` when something was heard on it. */
-async function readOnce(
-  url: URL,
-  options: HttpFeedOptions,
-  follower: FeedFollower,
-  closed: AbortSignal,
-): Promise<boolean> {
-  const silent = new AbortController()
-  const timer = setTimeout(() => silent.abort(), options.silenceMs ?? 3000)
-  let heard = false
-  try {
-    const response = await (options.fetch ?? fetch)(url, {
-      headers: { accept: 'text/event-stream' },
-      redirect: 'error',
-      signal: AbortSignal.any([closed, silent.signal]),
-    })
-    if (!response.ok || response.body === null) {
-      await response.body?.cancel()
-      return false
-    }
-    const events = new EventParser(follower)
-    const decoder = new TextDecoder('utf-8', { fatal: true })
-    for await (const chunk of response.body) {
-      timer.refresh()
-      heard = events.push(decoder.decode(chunk, { stream: true })) || heard
-    }
-  } catch {
-    // Whatever ended the stream, the follower is told `lost`, and it is tried again.
-  } finally {
-    clearTimeout(timer)
-  }
-  return heard
-}
-
-/** The part of the event stream format that `feedStream` writes (HTML Living Standard §9.2.6). */
-class EventParser {
+class HttpFollowing implements FeedSubscription {
   readonly #follower: FeedFollower
-  #rest = ''
+  readonly #connection: FeedConnectionOptions
+  readonly #retryMs: number
+  readonly #earlyMs: number
+  readonly #streamAgainMs: number
+  readonly #closed = new AbortController()
+  readonly #done: Promise<void>
+  #lastId: string | undefined
+  /** Connections in a row that brought nothing. */
+  #failures = 0
 
-  constructor(follower: FeedFollower) {
+  constructor(url: URL, options: HttpFeedOptions, follower: FeedFollower) {
     this.#follower = follower
+    const { fetch: fetchWith = fetch, silenceMs = 3000 } = options
+    this.#connection = { url, fetch: fetchWith, silenceMs }
+    this.#retryMs = options.retryMs ?? 50
+    this.#earlyMs = options.earlyMs ?? 5000
+    this.#streamAgainMs = options.streamAgainMs ?? 60_000
+    this.#done = this.#follow()
   }
 
-  /** @throws {Error} when an event is longer than any that a broker sends */
-  push(text: string): boolean {
-    const blocks = (this.#rest + text).split('\n\n')
-    this.#rest = blocks.pop() ?? ''
-    if (this.#rest.length > MAX_EVENT_BYTES) throw new Error('an event is too long')
-    let heard = false
-    for (const block of blocks) {
-      if (block.length > MAX_EVENT_BYTES) throw new Error('an event is too long')
-      heard = this.#dispatch(block) || heard
-    }
-    return heard
+  async close(): Promise<void> {
+    this.#closed.abort()
+    await this.#done
   }
 
-  #dispatch(block: string): boolean {
-    let event = ''
-    let data = ''
-    for (const line of block.split('\n')) {
-      if (line.startsWith('event: ')) event = line.slice(7)
-      if (line.startsWith('data: ')) data = line.slice(6)
+  get #isClosed(): boolean {
+    return this.#closed.signal.aborted
+  }
+
+  async #follow(): Promise<void> {
+    while (!this.#isClosed) {
+      await this.#stream()
+      if (!this.#isClosed) await this.#poll()
     }
-    if (event === 'entry') this.#follower.entry(data)
-    else if (event === 'beat') this.#follower.beat(data)
-    else if (event === 'ready') this.#follower.ready?.()
-    else if (event === 'lost') this.#follower.lost('the broker lost its feed')
-    else return false
-    return true
+  }
+
+  /** Streams, until streams do not come through. */
+  async #stream(): Promise<void> {
+    for (let unlucky = 0; unlucky < UNLUCKY_STREAMS && !this.#isClosed; ) {
+      const sinceMs = performance.now()
+      const end = await readStream(this.#connection, this.#lastId, this.#closed.signal, this.#hear)
+      if (this.#isClosed) return
+      // What has been silent may have lost something as well as been kept from saying it.
+      await this.#ended(end.events > 0, end.how === 'silent')
+      if (end.how === 'silent') return
+      const early = end.how === 'refused' || performance.now() - sinceMs < this.#earlyMs
+      unlucky = early ? unlucky + 1 : 0
+    }
+  }
+
+  /** Polls, until streams come through again, or polls are not answered either. */
+  async #poll(): Promise<void> {
+    const polling = new AbortController()
+    const stop = AbortSignal.any([this.#closed.signal, polling.signal])
+    let streams = false
+    const looking = this.#lookForStreams(stop).then((found) => {
+      streams = found
+    })
+    for (let failed = 0; failed < FAILED_POLLS && !streams && !this.#isClosed; ) {
+      const sinceMs = performance.now()
+      const next = await pollOnce(this.#connection, this.#lastId, this.#closed.signal, this.#hear)
+      if (this.#isClosed) break
+      failed = next === undefined ? failed + 1 : 0
+      if (next === undefined) await this.#ended(false, false)
+      else {
+        this.#lastId = next
+        this.#failures = 0
+        await pause(POLL_EVERY_MS - (performance.now() - sinceMs), this.#closed.signal)
+      }
+    }
+    polling.abort()
+    await looking
+  }
+
+  /** While polls go on, so that trying does not make anything late. What it brings is not listened to. */
+  async #lookForStreams(stop: AbortSignal): Promise<boolean> {
+    for (;;) {
+      await pause(this.#streamAgainMs, stop)
+      if (stop.aborted) return false
+      const enough = AbortSignal.timeout(this.#earlyMs)
+      const either = AbortSignal.any([stop, enough])
+      const { events } = await readStream(this.#connection, this.#lastId, either, () => undefined)
+      if (stop.aborted) return false
+      // It brought something, and would have gone on.
+      if (events > 0 && enough.aborted) return true
+    }
+  }
+
+  readonly #hear = (event: FeedEvent): void => {
+    if (this.#isClosed) return
+    if (event.id !== undefined) this.#lastId = event.id === '' ? undefined : event.id
+    this.#failures = 0
+    deliver(this.#follower, event)
+  }
+
+  /** A connection is over: goes on at once from the last id, or tells that it cannot. */
+  async #ended(heard: boolean, inDoubt: boolean): Promise<void> {
+    if (!heard || inDoubt || this.#lastId === undefined) {
+      this.#lastId = undefined
+      this.#follower.lost('the broker cannot be heard')
+    }
+    this.#failures = heard ? 0 : this.#failures + 1
+    const pauseMs = Math.min(this.#retryMs * 2 ** this.#failures, MAX_RETRY_MS)
+    await pause(pauseMs * (0.5 + Math.random() / 2), this.#closed.signal)
   }
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {
+  if (ms <= 0 || signal.aborted) return Promise.resolve()
   return new Promise((resolve) => {
     const stop = (): void => {
       clearTimeout(timer)
@@ -140,25 +167,5 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
     }
     const timer = setTimeout(stop, ms)
     signal.addEventListener('abort', stop)
-  })
-}
-
-/**
- * What the broker sends to one client of `/revocations`: every live entry, then `ready`, then what
- * comes. Close the subscription when the client has gone, or does not keep up.
- */
-export function feedStream(
-  transport: FeedTransport,
-  write: (chunk: string) => void,
-): FeedSubscription {
-  const send = (event: string, data: string): void => {
-    // A text with a line break is none of ours, and could pretend to be other events.
-    if (!/[\r\n]/.test(data)) write(`event: ${event}\ndata: ${data}\n\n`)
-  }
-  return transport.follow({
-    entry: (text) => send('entry', text),
-    beat: (text) => send('beat', text),
-    lost: () => send('lost', 'lost'),
-    ready: () => send('ready', 'ready'),
   })
 }

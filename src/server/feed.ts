@@ -1,71 +1,72 @@
-/** `GET /revocations`: the signed feed as server-sent events, for verifiers without our store. */
+/**
+ * `GET /revocations`: the signed feed for verifiers without our store, as server-sent events, or polled
+ * where streams do not come through. Both go on from the last id that was seen.
+ */
 import type { Context } from 'koa'
 import type { FeedTransport } from '../revocation/feed.ts'
-import { feedStream } from '../revocation/http-feed.ts'
+import { eventText } from '../revocation/http-feed-events.ts'
+import { FeedReader } from '../revocation/http-feed-reader.ts'
+import { FeedRing } from '../revocation/http-feed-ring.ts'
 import { answerError } from './answer.ts'
+import { answerPoll } from './feed-poll.ts'
+import { parseFeedQuery } from './feed-query.ts'
 import type { Limits } from './parts.ts'
 
 export interface FeedStreams {
+  /** Streams and polls that are being answered. */
   readonly open: number
-  /** Answers with a stream, or 503 when there are too many. */
-  serve(ctx: Context): void
-  /** Ends every stream; followers connect elsewhere, or again. */
+  /** Answers with a stream or to a poll, or 503 when there are too many. */
+  serve(ctx: Context): void | Promise<void>
+  /** Ends every stream and answers every poll; followers connect elsewhere, or again. */
   close(): void
 }
+
+/** Who has read nothing for so long is not reading. */
+const UNREAD_MS = 30_000
 
 export function createFeedStreams(
   transport: FeedTransport,
   limits: Pick<Limits, 'feedStreams' | 'feedStreamsPerAddress' | 'feedBacklogBytes'>,
 ): FeedStreams {
+  const ring = new FeedRing(transport, limits.feedBacklogBytes)
   const ends = new Set<() => void>()
-  /** Streams by the peer's address: one peer must not keep all others from hearing the feed. */
+  /** Followers by the peer's address: one peer must not keep all others from hearing the feed. */
   const byAddress = new Map<string, number>()
   let closed = false
 
-  function serve(ctx: Context): void {
+  /** Takes a place until the response is over; `end` is called when the server stops before that. */
+  function take(ctx: Context, end: () => void): boolean {
     const address = ctx.req.socket.remoteAddress ?? ''
     const ofAddress = byAddress.get(address) ?? 0
     const full = ends.size >= limits.feedStreams || ofAddress >= limits.feedStreamsPerAddress
-    if (closed || full) {
-      answerError(ctx, {
+    if (closed || full) return false
+    ends.add(end)
+    byAddress.set(address, ofAddress + 1)
+    ctx.res.once('close', () => {
+      ends.delete(end)
+      const left = (byAddress.get(address) ?? 1) - 1
+      if (left === 0) byAddress.delete(address)
+      else byAddress.set(address, left)
+    })
+    return true
+  }
+
+  function serve(ctx: Context): void | Promise<void> {
+    const query = parseFeedQuery(ctx)
+    if (typeof query === 'string') {
+      return answerError(ctx, { status: 400, error: 'invalid_request', description: query })
+    }
+    const stop = new AbortController()
+    if (!take(ctx, () => stop.abort())) {
+      return answerError(ctx, {
         status: 503,
         error: 'temporarily_unavailable',
         description: 'too many followers',
         retryAfterSeconds: 5,
       })
-      return
     }
-    ctx.respond = false
-    const { res } = ctx
-    res.writeHead(200, {
-      'Content-Type': 'text/event-stream',
-      'Cache-Control': 'no-store',
-      'X-Accel-Buffering': 'no',
-      // Ending the stream ends the connection, so that closing need not wait for it to be reused.
-      Connection: 'close',
-    })
-    // Nothing is ever written to who asks for the headers alone, so nothing would end it either.
-    if (ctx.method === 'HEAD') {
-      res.end()
-      return
-    }
-    res.flushHeaders()
-    const subscription = feedStream(transport, (chunk) => {
-      if (res.writableEnded || res.destroyed) return
-      res.write(chunk)
-      // Heartbeats come several times a second: who has this much unread is not reading.
-      if (res.writableLength > limits.feedBacklogBytes) res.destroy()
-    })
-    const end = () => res.end()
-    ends.add(end)
-    byAddress.set(address, ofAddress + 1)
-    res.once('close', () => {
-      ends.delete(end)
-      const left = (byAddress.get(address) ?? 1) - 1
-      if (left === 0) byAddress.delete(address)
-      else byAddress.set(address, left)
-      subscription.close().catch(() => undefined)
-    })
+    if (query.how === 'poll') return answerPoll(ctx, ring, query, stop.signal)
+    answerStream(ctx, ring, query.after, stop.signal)
   }
 
   return {
@@ -76,6 +77,49 @@ export function createFeedStreams(
     close() {
       closed = true
       for (const end of ends) end()
+      ring.close().catch(() => undefined)
     },
   }
+}
+
+function answerStream(
+  ctx: Context,
+  ring: FeedRing,
+  after: string | undefined,
+  stop: AbortSignal,
+): void {
+  ctx.respond = false
+  const { res } = ctx
+  res.writeHead(200, {
+    'Content-Type': 'text/event-stream',
+    'Cache-Control': 'no-store',
+    'X-Accel-Buffering': 'no',
+    // Ending the stream ends the connection, so that closing need not wait for it to be reused.
+    Connection: 'close',
+  })
+  // Nothing is ever written to who asks for the headers alone, so nothing would end it either.
+  if (ctx.method === 'HEAD') {
+    res.end()
+    return
+  }
+  res.flushHeaders()
+  let unreadSinceMs: number | undefined
+  const reader = new FeedReader(ring, after, write)
+  /** As much as the connection takes; the rest waits in the ring, and not here. */
+  function write(): void {
+    if (res.writableEnded || res.destroyed) return
+    const nowMs = performance.now()
+    const notReading = unreadSinceMs !== undefined && nowMs - unreadSinceMs > UNREAD_MS
+    if (notReading || reader.leftBehind) return void res.destroy()
+    unreadSinceMs = res.writableNeedDrain ? (unreadSinceMs ?? nowMs) : undefined
+    while (!res.writableNeedDrain) {
+      const event = reader.next()
+      if (event === undefined) return
+      res.write(eventText(event))
+    }
+  }
+  res.on('drain', write)
+  res.once('close', () => reader.close())
+  stop.addEventListener('abort', () => res.end(), { once: true })
+  write()
 }

@@ -1,31 +1,203 @@
+/** `GET /revocations`: who may follow, from where, and for how long. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { type AddressInfo, connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { test } from 'node:test'
-import type { Context } from 'koa'
 import type { FeedFollower, FeedTransport } from '../../src/revocation/feed.ts'
-import { createFeedStreams } from '../../src/server/feed.ts'
+import type { FeedAnswer } from '../../src/revocation/http-feed-events.ts'
+import { memoryFeed } from '../../src/revocation/memory-feed.ts'
+import { type FEED_LIMITS, type FeedServer, startFeedServer } from '../support/feed-server.ts'
+import { until } from '../support/redis.ts'
 
-/** As much of a koa context as a stream, or its refusal, touches. */
-function contextOf(req: IncomingMessage, res: ServerResponse): Context {
-  const refused = {
-    req,
-    res,
-    set: () => undefined,
-    set status(status: number) {
-      res.statusCode = status
-    },
-    set body(_: unknown) {
-      res.end()
-    },
-  }
-  return refused as unknown as Context
+async function serving(
+  t: { after(stop: () => Promise<void>): void },
+  feed: FeedTransport = memoryFeed(),
+  limits: Partial<typeof FEED_LIMITS> = {},
+): Promise<FeedServer> {
+  const server = await startFeedServer(feed, limits)
+  t.after(() => server.close())
+  return server
 }
 
-async function serving(feedBacklogBytes: number) {
+function open(server: FeedServer): Socket {
+  const socket = connect(server.port, '127.0.0.1')
+  socket.write('GET /revocations HTTP/1.1\r\nHost: x\r\n\r\n')
+  socket.on('error', () => undefined)
+  return socket
+}
+
+const JSON_TYPE = { accept: 'application/json' }
+
+async function poll(server: FeedServer, query = ''): Promise<FeedAnswer> {
+  const response = await fetch(`${server.url}${query}`, { headers: JSON_TYPE })
+  assert.equal(response.status, 200)
+  assert.equal(response.headers.get('content-type'), 'application/json; charset=utf-8')
+  assert.equal(response.headers.get('cache-control'), 'no-store')
+  return (await response.json()) as FeedAnswer
+}
+
+const told = ({ events }: FeedAnswer) => events.map(({ event, data }) => `${event} ${data}`)
+
+/** The first events of a stream, as text. */
+async function streamed(server: FeedServer, lastId: string, until: RegExp): Promise<string> {
+  const headers = { accept: 'text/event-stream', 'last-event-id': lastId }
+  const response = await fetch(server.url, { headers })
+  let text = ''
+  for await (const chunk of response.body!) {
+    text += Buffer.from(chunk).toString()
+    if (until.test(text)) break
+  }
+  return text
+}
+
+test('a follower that does not read is cut off, and what it has not read is not kept', async (t) => {
+  const feed = memoryFeed()
+  const server = await serving(t, feed, { feedBacklogBytes: 64 * 1024 })
+  const socket = open(server)
+  await until(() => server.streams.open === 1)
+  socket.pause()
+  for (let sent = 0; sent < 1_000 && server.streams.open > 0; sent += 1) {
+    await feed.beat('e'.repeat(32 * 1024))
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  assert.equal(server.streams.open, 0)
+  socket.destroy()
+})
+
+test('a follower that goes away leaves its place, streaming or polling', async (t) => {
+  const server = await serving(t)
+  const socket = open(server)
+  const gone = new AbortController()
+  const { next } = await poll(server)
+  const url = `${server.url}?after=${next}&wait=30`
+  const polling = fetch(url, { headers: JSON_TYPE, signal: gone.signal }).catch(() => 'gone')
+  await until(() => server.streams.open === 2)
+  socket.destroy()
+  gone.abort()
+  assert.equal(await polling, 'gone')
+  await until(() => server.streams.open === 0)
+})
+
+test('closing ends every stream and answers every poll', async (t) => {
+  const server = await serving(t)
+  const socket = open(server)
+  socket.resume()
+  const { next } = await poll(server)
+  const polling = poll(server, `?after=${next}&wait=30`)
+  await until(() => server.streams.open === 2)
+  server.streams.close()
+  await once(socket, 'close')
+  assert.deepEqual(await polling, { events: [], next })
+  assert.equal(server.streams.open, 0)
+  const late = await fetch(server.url)
+  assert.equal(late.status, 503)
+})
+
+test('one address cannot take every place, and gets one back when it ends another', async (t) => {
+  const server = await serving(t, memoryFeed(), { feedStreams: 8, feedStreamsPerAddress: 2 })
+  const { next } = await poll(server)
+  const socket = open(server)
+  await until(() => server.streams.open === 1)
+  const gone = new AbortController()
+  const polling = fetch(`${server.url}?after=${next}&wait=30`, {
+    headers: JSON_TYPE,
+    signal: gone.signal,
+  }).catch(() => undefined)
+  await until(() => server.streams.open === 2)
+  for (const headers of [{}, JSON_TYPE]) {
+    assert.equal((await fetch(server.url, { headers })).status, 503)
+  }
+  socket.destroy()
+  await until(() => server.streams.open === 1)
+  assert.equal((await fetch(server.url, { headers: JSON_TYPE })).status, 200)
+  gone.abort()
+  await polling
+})
+
+test('a poll is answered with everything at first, and then with what is new', async (t) => {
+  const feed = memoryFeed()
+  await feed.append('one', undefined)
+  const server = await serving(t, feed)
+  const first = await poll(server)
+  assert.deepEqual(told(first), ['entry one', 'ready ready'])
+  const waiting = poll(server, `?after=${first.next}&wait=30`)
+  await until(() => server.streams.open === 1)
+  await feed.append('two', undefined)
+  const second = await waiting
+  assert.deepEqual(told(second), ['entry two'])
+  const third = await poll(server, `?after=${second.next}`)
+  assert.deepEqual(third, { events: [], next: second.next })
+  assert.deepEqual(told(await poll(server, `?after=${first.next}&wait=1`)), ['entry two'])
+})
+
+test('a poll that begins anew waits for the heartbeat that makes it count', async (t) => {
+  const feed = memoryFeed()
+  await feed.append('one', undefined)
+  const server = await serving(t, feed)
+  const waiting = poll(server, '?wait=30')
+  await until(() => server.streams.open === 1)
+  await feed.beat('now')
+  assert.deepEqual(told(await waiting), ['entry one', 'ready ready', 'beat now'])
+})
+
+test('who names an id that cannot be gone on from is told, and given everything', async (t) => {
+  const feed = memoryFeed()
+  await feed.append('one', undefined)
+  const server = await serving(t, feed)
+  const { next } = await poll(server)
+  const [instance = '', position] = next.split('.')
+  const other = `${instance.slice(0, -1)}${instance.endsWith('A') ? 'B' : 'A'}.${position}`
+  const ahead = `${instance}.${Number(position) + 1}`
+  for (const id of [other, ahead]) {
+    const anew = await poll(server, `?after=${id}`)
+    assert.deepEqual(told(anew), ['lost lost', 'entry one', 'ready ready'], id)
+    assert.equal(anew.next, next)
+    const text = await streamed(server, id, /event: ready\ndata: ready\n\n/)
+    const whole = `id: \nevent: lost\ndata: lost\n\nevent: entry\ndata: one\n\nid: ${next}\nevent: ready\ndata: ready\n\n`
+    assert.equal(text, whole)
+  }
+})
+
+test('who was away for too long is told, and given everything', async (t) => {
+  const feed = memoryFeed()
+  const server = await serving(t, feed, { feedBacklogBytes: 4000 })
+  const { next } = await poll(server)
+  const many = Array.from({ length: 100 }, (_, n) => `entry-${n}`)
+  for (const entry of many) await feed.append(entry, undefined)
+  const anew = await poll(server, `?after=${next}`)
+  assert.deepEqual(told(anew), [
+    'lost lost',
+    ...many.map((entry) => `entry ${entry}`),
+    'ready ready',
+  ])
+})
+
+test('a stream goes on after the last event that was seen', async (t) => {
+  const feed = memoryFeed()
+  await feed.append('one', undefined)
+  const server = await serving(t, feed)
+  const { next } = await poll(server)
+  await feed.append('two', undefined)
+  const text = await streamed(server, next, /two/)
+  assert.match(text, /^id: \S+\nevent: entry\ndata: two\n\n$/)
+})
+
+test('a heartbeat of before is not sent to who comes back', async (t) => {
+  const feed = memoryFeed()
+  const server = await serving(t, feed)
+  const { next } = await poll(server)
+  await feed.beat('old')
+  await new Promise((resolve) => setTimeout(resolve, 600))
+  const waiting = poll(server, `?after=${next}&wait=30`)
+  await until(() => server.streams.open === 1)
+  await feed.beat('new')
+  assert.deepEqual(told(await waiting), ['beat new'])
+})
+
+/** A feed in somebody's hand. */
+function feedInHand() {
   const followers = new Set<FeedFollower>()
-  const transport: FeedTransport = {
+  const feed: FeedTransport = {
     append: async () => undefined,
     beat: async () => undefined,
     follow(follower) {
@@ -33,61 +205,77 @@ async function serving(feedBacklogBytes: number) {
       return { close: async () => void followers.delete(follower) }
     },
   }
-  const streams = createFeedStreams(transport, {
-    feedStreams: 8,
-    feedStreamsPerAddress: 2,
-    feedBacklogBytes,
-  })
-  const server = createServer((req, res) => streams.serve(contextOf(req, res)))
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
-  socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
-  socket.on('error', () => undefined)
-  while (followers.size === 0) await new Promise((resolve) => setTimeout(resolve, 5))
-  return { followers, streams, server, socket }
+  return { feed, each: (tell: (follower: FeedFollower) => void) => [...followers].forEach(tell) }
 }
 
-test('a follower that does not read is cut off instead of filling the memory', async () => {
-  const { followers, streams, server, socket } = await serving(64 * 1024)
-  socket.pause()
-  for (let sent = 0; sent < 1_000 && followers.size > 0; sent += 1) {
-    for (const follower of followers) follower.entry('e'.repeat(32 * 1024))
-    await new Promise((resolve) => setImmediate(resolve))
+test('what a broker does not know to be whole is no answer, and a stream says so', async (t) => {
+  const { feed, each } = feedInHand()
+  const server = await serving(t, feed)
+  assert.equal((await fetch(server.url, { headers: JSON_TYPE })).status, 503)
+  const waiting = poll(server, '?wait=30')
+  await until(() => server.streams.open === 1)
+  each((follower) => follower.entry('one'))
+  each((follower) => follower.ready?.())
+  const first = await waiting
+  assert.deepEqual(told(first).slice(0, 3), ['lost lost', 'entry one', 'ready ready'])
+  each((follower) => follower.lost('the store is away'))
+  assert.match(await streamed(server, '', /lost/), /^id: \nevent: lost/)
+  const { next } = await poll(server, `?after=${first.next}&wait=1`)
+  each((follower) => follower.entry('again'))
+  each((follower) => follower.ready?.())
+  assert.deepEqual(told(await poll(server, `?after=${next}`)), ['entry again', 'ready ready'])
+})
+
+test('a text with a line break cannot pretend to be other events', async (t) => {
+  const feed = memoryFeed()
+  await feed.append('a\n\nevent: beat\ndata: b', undefined)
+  const server = await serving(t, feed)
+  const { next } = await poll(server)
+  await feed.append('c\r\revent: beat\rdata: d', undefined)
+  await feed.append('last', undefined)
+  assert.match(
+    await streamed(server, '', /ready/),
+    /^event: entry\ndata: last\n\nid: \S+\nevent: ready\n/,
+  )
+  assert.deepEqual(told(await poll(server, `?after=${next}`)), ['entry last'])
+})
+
+test('a query that is not understood is refused', async (t) => {
+  const server = await serving(t)
+  const { next } = await poll(server)
+  const wrong = [
+    'wait=31',
+    'wait=-1',
+    'wait=1.5',
+    'wait=01',
+    'wait=',
+    'wait=1&wait=1',
+    'after=',
+    'after=x',
+    `after=${next}x`,
+    `after=${next}&after=${next}`,
+    `after=${encodeURIComponent(`${next}\n`)}`,
+    'since=1',
+    'After=1',
+    '=',
+  ]
+  for (const query of wrong) {
+    const { status } = await fetch(`${server.url}?${query}`, { headers: JSON_TYPE })
+    assert.equal(status, 400, query)
   }
-  assert.equal(followers.size, 0)
-  assert.equal(streams.open, 0)
-  socket.destroy()
-  server.close()
+  for (const query of ['wait=1', `after=${next}`, 'x=1']) {
+    const headers = { accept: 'text/event-stream' }
+    assert.equal((await fetch(`${server.url}?${query}`, { headers })).status, 400, query)
+  }
+  assert.equal(server.streams.open, 0)
 })
 
-test('a follower that goes away is no longer followed for', async () => {
-  const { followers, streams, server, socket } = await serving(64 * 1024)
-  assert.equal(streams.open, 1)
-  socket.destroy()
-  while (followers.size > 0) await new Promise((resolve) => setTimeout(resolve, 5))
-  assert.equal(streams.open, 0)
-  server.close()
-})
-
-test('closing ends every stream', async () => {
-  const { streams, server, socket } = await serving(64 * 1024)
-  socket.resume()
-  streams.close()
-  await once(socket, 'close')
-  assert.equal(streams.open, 0)
-  server.close()
-})
-
-test('one address cannot take every stream, and gets one back when it ends another', async () => {
-  const { followers, server, socket, streams } = await serving(64 * 1024)
-  const { port } = server.address() as AddressInfo
-  const follow = async () => (await fetch(`http://127.0.0.1:${port}/`)).status
-  assert.deepEqual([await follow(), await follow()], [200, 503])
-  socket.destroy()
-  while (followers.size === 2) await new Promise((resolve) => setTimeout(resolve, 5))
-  assert.equal(await follow(), 200)
-  streams.close()
-  server.closeAllConnections()
-  server.close()
+test('the headers alone end at once, streaming or polling', async (t) => {
+  const server = await serving(t)
+  for (const headers of [{}, JSON_TYPE]) {
+    const response = await fetch(`${server.url}`, { method: 'HEAD', headers })
+    assert.equal(response.status, 200)
+    assert.equal(await response.text(), '')
+  }
+  await until(() => server.streams.open === 0)
 })

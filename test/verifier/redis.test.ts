@@ -1,12 +1,11 @@
 /** Verifiers that share one Redis: with its own feed, and with the broker's stream over HTTP. */
 import assert from 'node:assert/strict'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { redisLedger } from '../../src/ledger/redis.ts'
-import { feedStream, httpFeed } from '../../src/revocation/http-feed.ts'
+import { httpFeed } from '../../src/revocation/http-feed.ts'
 import { RevocationPublisher } from '../../src/revocation/publisher.ts'
 import { createVerifier, type Verifier } from '../../src/verifier/verifier.ts'
+import { startFeedServer } from '../support/feed-server.ts'
 import { skipWithoutRedis, startRedis } from '../support/redis.ts'
 import {
   brokerKey,
@@ -34,13 +33,7 @@ test('of many uses of one token at verifiers that share Redis, exactly one is al
     transport,
   })
   await publisher.start()
-  const http = createServer((_req, res) => {
-    res.writeHead(200, { 'content-type': 'text/event-stream' })
-    const stream = feedStream(transport, (chunk) => res.write(chunk))
-    res.on('close', () => void stream.close())
-  })
-  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve))
-  const stream = `http://127.0.0.1:${(http.address() as AddressInfo).port}/revocations`
+  const server = await startFeedServer(transport)
 
   const ledgers = [0, 1, 2].map(() => redisLedger({ url, role: 'verifier', resource: RESOURCE }))
   const verifiers: Verifier[] = ledgers.map((ledger, index) =>
@@ -52,7 +45,7 @@ test('of many uses of one token at verifiers that share Redis, exactly one is al
       audit: () => {},
       keys: brokerKeys,
       // The last one hears the broker's stream, and its ledger the epochs through it.
-      ...(index === 2 ? { feed: httpFeed({ url: stream }) } : {}),
+      ...(index === 2 ? { feed: httpFeed({ url: server.url }) } : {}),
     }),
   )
   t.after(async () => {
@@ -60,8 +53,7 @@ test('of many uses of one token at verifiers that share Redis, exactly one is al
     for (const ledger of ledgers) await ledger.close()
     await publisher.close()
     await brokers.close()
-    http.closeAllConnections()
-    http.close()
+    await server.close()
     await redis.stop()
   })
   await Promise.all(verifiers.map((verifier) => verifier.ready()))
