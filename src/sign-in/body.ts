@@ -1,0 +1,72 @@
+/** Bodies of requests to sign-in: small, of one type, read once. */
+import { PassThrough } from 'node:stream'
+import type { Context } from 'koa'
+import { isJsonObject, JsonError, type JsonObject, parseJson } from '../lib/json.ts'
+import { refuseAdmin } from './admin-refusal.ts'
+
+export const MAX_BODY_BYTES = 32 * 1024
+const FORM_TYPE = /^application\/x-www-form-urlencoded(?:\s*;\s*charset="?utf-8"?)?\s*$/i
+const JSON_TYPE = /^application\/json(?:\s*;\s*charset="?utf-8"?)?\s*$/i
+
+/** @throws {AdminRefusal} request_invalid, request_too_large */
+export async function receiveJson(ctx: Context): Promise<JsonObject> {
+  // A page of another origin cannot send this type without being asked first.
+  checkType(ctx, JSON_TYPE, 'application/json')
+  try {
+    const json = parseJson(await read(ctx), { maxBytes: MAX_BODY_BYTES, maxDepth: 8 })
+    if (isJsonObject(json)) return json
+  } catch (error) {
+    if (!(error instanceof JsonError)) throw error
+  }
+  return refuseAdmin({ code: 'request_invalid', pointer: '', detail: 'expected a JSON object' })
+}
+
+/**
+ * Parameters of an OAuth request (RFC 6749 §3.2), each once.
+ *
+ * @throws {AdminRefusal} request_invalid, request_too_large
+ */
+export async function receiveForm(
+  ctx: Context,
+): Promise<{ form: ReadonlyMap<string, string>; bytes: Buffer }> {
+  checkType(ctx, FORM_TYPE, 'application/x-www-form-urlencoded')
+  const bytes = await read(ctx)
+  const form = new Map<string, string>()
+  for (const [name, value] of new URLSearchParams(bytes.toString('latin1'))) {
+    if (form.has(name)) {
+      refuseAdmin({ code: 'request_invalid', pointer: name, detail: 'given twice' })
+    }
+    form.set(name, value)
+  }
+  return { form, bytes }
+}
+
+function checkType(ctx: Context, type: RegExp, name: string): void {
+  const encoded = ctx.req.headers['content-encoding'] !== undefined
+  if (!encoded && type.test(ctx.req.headers['content-type'] ?? '')) return
+  refuseAdmin({ code: 'request_invalid', pointer: '', detail: `expected ${name}` })
+}
+
+async function read(ctx: Context): Promise<Buffer> {
+  const tooLarge = () => refuseAdmin({ code: 'request_too_large', limitBytes: MAX_BODY_BYTES })
+  if (Number(ctx.req.headers['content-length'] ?? 0) > MAX_BODY_BYTES) tooLarge()
+  const chunks: Buffer[] = []
+  let length = 0
+  for await (const chunk of ctx.req as AsyncIterable<Buffer>) {
+    length += chunk.length
+    if (length > MAX_BODY_BYTES) tooLarge()
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
+}
+
+/** A request like this one whose body can be read again, as oidc-provider does. */
+export function withBody(ctx: Context, bytes: Buffer): Context['req'] {
+  const stream = new PassThrough()
+  stream.end(bytes)
+  return Object.create(ctx.req, {
+    readable: { value: true },
+    readableEncoding: { value: null },
+    iterator: { value: stream.iterator.bind(stream) },
+  })
+}

@@ -1,0 +1,125 @@
+/**
+ * Enrols a passkey with a one-time link: the only way in for somebody new.
+ *
+ * The order is the design: the ceremony is verified, the link is taken, the record is written, and only
+ * then is there a passkey. A step that fails leaves a used link and nobody who could sign in.
+ */
+import type { Documents } from '../ledger/documents.ts'
+import { refuseAdmin } from './admin-refusal.ts'
+import type { Challenges } from './challenges.ts'
+import type { Link, Links } from './links.ts'
+import type { SignInLog, Site } from './options.ts'
+import { MAX_PASSKEYS, type PersonStore, passkeyIdOf, type StoredPasskey } from './person.ts'
+import type { Roster } from './roster.ts'
+import type { Trail } from './trail.ts'
+import { creationOptions, verifyCreation } from './webauthn.ts'
+import { parseCreation } from './webauthn-input.ts'
+
+export interface Enrolment {
+  /** @throws {AdminRefusal} link_refused */
+  begin(secret: unknown): Promise<{ name: string; role: string; options: object }>
+  /** @throws {AdminRefusal} link_refused, passkey_refused */
+  finish(answer: Answer, address: string | undefined): Promise<{ name: string }>
+}
+
+interface Answer {
+  readonly link?: unknown
+  readonly label?: unknown
+  readonly credential?: unknown
+}
+
+export interface EnrolmentParts {
+  readonly site: Site
+  readonly documents: Documents
+  readonly people: PersonStore
+  readonly roster: Roster
+  readonly links: Links
+  readonly challenges: Challenges
+  readonly trail: Trail
+  readonly log: SignInLog
+  readonly clock: () => number
+}
+
+/** While the first person is being enrolled, nobody else is. */
+const FIRST_SECONDS = 60
+const MAX_LABEL = 60
+
+export function createEnrolment(parts: EnrolmentParts): Enrolment {
+  const { site, documents, people, links, challenges, trail, clock } = parts
+
+  async function whoFor(link: Link, secret: string) {
+    if (link.kind !== 'again') return { ...link, id: links.personOf(secret), existing: [] }
+    const person = await people.get(link.person)
+    if (person === undefined || person.passkeys.length >= MAX_PASSKEYS) {
+      return refuseAdmin({ code: 'link_refused' })
+    }
+    return { ...person, id: link.person, existing: person.passkeys }
+  }
+
+  async function begin(secret: unknown) {
+    const link = await links.look(secret)
+    const text = secret as string
+    const { id, name, role, existing } = await whoFor(link, text)
+    const challenge = await challenges.create('enrol', links.idOf(text))
+    return { name, role, options: await creationOptions(site, { id, name }, challenge, existing) }
+  }
+
+  async function finish({ link: secret, label, credential }: Answer, address: string | undefined) {
+    const link = await links.look(secret)
+    const text = secret as string
+    const response = parseCreation(credential)
+    const made = await verifyCreation(site, response, (challenge) =>
+      challenges.take(challenge, 'enrol', links.idOf(text)),
+    )
+    const id = link.kind === 'again' ? link.person : links.personOf(text)
+    const passkey: StoredPasskey = {
+      ...made,
+      id: passkeyIdOf(made.credentialId),
+      label: labelOf(label),
+      createdAt: Math.floor(clock()),
+    }
+    if (link.kind === 'first') await beFirst()
+    await links.take(text)
+    return { name: await enrol(link, id, passkey, address) }
+  }
+
+  /** Links for the first person are made by every broker that starts with nobody; one is used. */
+  async function beFirst(): Promise<void> {
+    const expiresAt = clock() + FIRST_SECONDS
+    const alone = await documents.create('first_person', 'first', {}, { expiresAt })
+    if (!alone || !(await people.empty())) refuseAdmin({ code: 'link_refused' })
+  }
+
+  async function enrol(
+    link: Link,
+    id: string,
+    passkey: StoredPasskey,
+    address: string | undefined,
+  ): Promise<string> {
+    const person = link.kind === 'again' ? await people.get(link.person) : link
+    if (person === undefined) return refuseAdmin({ code: 'link_refused' })
+    const { name, role } = person
+    const { id: passkeyId, label, backedUp } = passkey
+    const evidence = { name, role, passkey: passkeyId, label, backedUp, invitedBy: link.by }
+    await trail.event('passkey_enrolled', { principal: `person:${id}`, address, evidence })
+    if (link.kind === 'again') {
+      await people.claimCredential(passkey.credentialId, id)
+      await people.change(id, (there) => ({ ...there, passkeys: [...there.passkeys, passkey] }))
+    } else {
+      await people.add(id, { name, role, createdAt: passkey.createdAt, passkeys: [passkey] })
+    }
+    if (role === 'admin') await parts.roster.add(id)
+    parts.log.warn(
+      { person: id, name, role, first: link.kind === 'first' },
+      'a passkey was enrolled',
+    )
+    return name
+  }
+
+  return { begin, finish }
+}
+
+function labelOf(label: unknown): string {
+  const text = typeof label === 'string' ? label.replace(/\p{C}/gu, '').trim() : ''
+  return text === '' ? 'Passkey' : text.slice(0, MAX_LABEL)
+}

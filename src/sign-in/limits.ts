@@ -1,0 +1,64 @@
+/**
+ * How often somebody may try. Counted in memory, for each process by itself: it keeps one address from
+ * guessing or filling the store, it is no protection on which anything else relies.
+ */
+import { isIPv6 } from 'node:net'
+import { BoundedMap } from '../lib/bounded-map.ts'
+import { refuseAdmin } from './admin-refusal.ts'
+
+/** What is counted: how many in how many seconds, for each address and for all together. */
+const LIMITS = {
+  /** Sign-ins begun. */
+  start: { each: 60, all: 1000, seconds: 600 },
+  /** Steps of passkey ceremonies. */
+  ceremony: { each: 120, all: 2000, seconds: 600 },
+  /** Device codes asked for. */
+  device: { each: 30, all: 300, seconds: 600 },
+  /** User codes entered: of 20^8 there are a handful at a time. */
+  user_code: { each: 20, all: 500, seconds: 600 },
+  /** Polls and refreshes. */
+  token: { each: 300, all: 3000, seconds: 60 },
+} as const
+
+export type Limited = keyof typeof LIMITS
+
+export interface Limits {
+  /** Counts one try. @throws {AdminRefusal} too_many_requests */
+  count(what: Limited, address: string | undefined): void
+}
+
+const MAX_ADDRESSES = 20_000
+
+export function createLimits(clock: () => number): Limits {
+  const windows = new BoundedMap<string, { from: number; count: number }>(MAX_ADDRESSES)
+  function add(name: string, limit: number, seconds: number): void {
+    const now = clock()
+    let window = windows.get(name)
+    if (window === undefined || !(now < window.from + seconds)) {
+      window = { from: now, count: 0 }
+      windows.set(name, window)
+    }
+    window.count += 1
+    if (window.count <= limit) return
+    const retryAfterSeconds = Math.max(1, Math.ceil(window.from + seconds - now))
+    refuseAdmin({ code: 'too_many_requests', retryAfterSeconds })
+  }
+  return {
+    count(what, address) {
+      const { each, all, seconds } = LIMITS[what]
+      add(`${what} ${network(address)}`, each, seconds)
+      add(what, all, seconds)
+    },
+  }
+}
+
+/** Whoever has one IPv6 address has 2^64 of them. */
+function network(address: string | undefined): string {
+  if (address === undefined) return 'unknown'
+  if (!isIPv6(address) || address.startsWith('::ffff:')) return address
+  const [head = '', tail = ''] = address.split('::', 2)
+  const left = head === '' ? [] : head.split(':')
+  const right = tail === '' ? [] : tail.split(':')
+  const zeros = Array(Math.max(0, 8 - left.length - right.length)).fill('0')
+  return [...left, ...zeros, ...right].slice(0, 4).join(':')
+}

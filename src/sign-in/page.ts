@@ -1,0 +1,79 @@
+/** The frame of every page, and the headers that keep other pages away from it. */
+import type { Context } from 'koa'
+import { type Html, html } from './html.ts'
+import { PAGE_SCRIPT } from './page-script.ts'
+import { PAGE_STYLE } from './page-style.ts'
+
+const POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "connect-src 'self'",
+  "form-action 'self'",
+  "base-uri 'none'",
+  "frame-ancestors 'none'",
+  "require-trusted-types-for 'script'",
+  "trusted-types 'none'",
+].join('; ')
+
+export const FILES: Readonly<Record<string, { readonly type: string; readonly text: string }>> = {
+  '/sign-in/page.js': { type: 'text/javascript; charset=utf-8', text: PAGE_SCRIPT },
+  '/sign-in/page.css': { type: 'text/css; charset=utf-8', text: PAGE_STYLE },
+}
+
+/** For every answer of sign-in, pages or not. */
+export function setHeaders(ctx: Context): void {
+  ctx.set({
+    'Cache-Control': 'no-store',
+    'Content-Security-Policy': POLICY,
+    'Cross-Origin-Opener-Policy': 'same-origin',
+    'Cross-Origin-Resource-Policy': 'same-origin',
+    'Permissions-Policy':
+      'publickey-credentials-get=(self), publickey-credentials-create=(self), camera=(), microphone=()',
+    'Referrer-Policy': 'no-referrer',
+    'X-Content-Type-Options': 'nosniff',
+    'X-Frame-Options': 'DENY',
+  })
+}
+
+export interface Page {
+  readonly title: string
+  readonly status?: number
+  /** What the script does here, if anything. */
+  readonly work?: 'sign-in' | 'enrol'
+  /** A page with a form of its own: without a referrer the browser says `Origin: null` of it. */
+  readonly form?: boolean
+  readonly body: Html
+}
+
+export function answerPage(ctx: Pick<Context, 'set' | 'status' | 'type' | 'body'>, page: Page) {
+  ctx.status = page.status ?? 200
+  ctx.type = 'text/html; charset=utf-8'
+  if (page.form) ctx.set('Referrer-Policy', 'same-origin')
+  ctx.body = html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="robots" content="noindex">
+<title>${page.title} · Writ</title>
+<link rel="stylesheet" href="/sign-in/page.css">
+<script src="/sign-in/page.js" defer></script>
+</head>
+<body data-work="${page.work ?? ''}">
+<main>
+<p class="brand"><span class="mark" aria-hidden="true"></span>Writ</p>
+<section class="card" aria-labelledby="title">
+<h1 id="title" tabindex="-1">${page.title}</h1>
+${page.body}
+</section>
+</main>
+</body>
+</html>
+`.text
+}
+
+/** Where the script says what happens; a screen reader hears it. */
+export const STATUS = html`<p class="status" id="status" role="status" aria-live="polite"></p>
+<noscript><p class="status bad">Passkeys need JavaScript. Allow it for this page and load it again.</p></noscript>`

@@ -1,0 +1,103 @@
+/** Who may sign in, and what admins change of it. Each change is recorded before it is made. */
+import type { OidcStore } from './adapter.ts'
+import { type Admin, type People, type Person, ROLES, type Role } from './admin.ts'
+import { refuseAdmin } from './admin-refusal.ts'
+import type { BrowserSignIns } from './browser-sign-ins.ts'
+import type { Links } from './links.ts'
+import { type PersonStore, shown } from './person.ts'
+import type { Roster } from './roster.ts'
+import type { Trail } from './trail.ts'
+
+export interface PeopleParts {
+  readonly people: PersonStore
+  readonly roster: Roster
+  readonly links: Links
+  readonly browsers: BrowserSignIns
+  readonly store: OidcStore
+  readonly trail: Trail
+}
+
+const MAX_NAME = 100
+
+export function createPeople(parts: PeopleParts): People {
+  const { people, roster, links, trail } = parts
+
+  async function person(id: string) {
+    const found = await people.get(id)
+    if (found === undefined) return refuseAdmin({ code: 'not_found', what: 'person' })
+    return found
+  }
+
+  const about = (id: string | undefined, by: Admin, evidence: Record<string, unknown>) => ({
+    ...(id === undefined ? {} : { principal: `person:${id}` }),
+    evidence: { ...evidence, by: by.id },
+  })
+
+  return {
+    list: async () => (await people.all()).map(([id, found]): Person => shown(id, found)),
+
+    async invite({ name, role }, by) {
+      const evidence = { name: parseName(name), role: parseRole(role) }
+      await trail.event('person_invited', about(undefined, by, evidence))
+      return await links.make({ kind: 'new', ...evidence, by: by.id })
+    },
+
+    async inviteAgain(id, by) {
+      const { name, role } = await person(id)
+      await trail.event('passkey_invited', about(id, by, { name, role }))
+      return await links.make({ kind: 'again', person: id, by: by.id })
+    },
+
+    async setRole(id, role, by) {
+      const to = parseRole(role)
+      const { name, role: from } = await person(id)
+      if (from === to) return
+      if (from === 'admin') await roster.leave(id)
+      await trail.event('role_changed', about(id, by, { name, from, to }))
+      const changed = await people.change(id, (there) => ({ ...there, role: to }))
+      if (to === 'admin' && changed.passkeys.length > 0) await roster.add(id)
+    },
+
+    async remove(id, by) {
+      const { name, role } = await person(id)
+      if (role === 'admin') await roster.leave(id)
+      await trail.event('person_removed', about(id, by, { name, role }))
+      // From here on nothing of theirs is believed: whoever asks is looked up each time.
+      await people.remove(id)
+      await parts.browsers.endAllOf(id)
+      await parts.store.endGrantsOf(id)
+    },
+
+    async removePasskey(id, passkey, by) {
+      const { name, role, passkeys } = await person(id)
+      const gone = passkeys.find((each) => each.id === passkey)
+      if (gone === undefined) refuseAdmin({ code: 'not_found', what: 'passkey' })
+      if (role === 'admin' && passkeys.length === 1) await roster.leave(id)
+      await trail.event('passkey_removed', about(id, by, { name, passkey, label: gone.label }))
+      await people.change(id, (there) => ({
+        ...there,
+        passkeys: there.passkeys.filter((each) => each.id !== passkey),
+      }))
+      await people.releaseCredential(gone.credentialId)
+      // Whoever holds what was removed may have signed in with it.
+      await parts.browsers.endAllOf(id)
+      await parts.store.endGrantsOf(id)
+    },
+  }
+}
+
+function parseName(name: unknown): string {
+  const text = typeof name === 'string' ? name.trim() : ''
+  if (text === '' || text.length > MAX_NAME || /\p{C}/u.test(text)) {
+    const detail = `expected 1 to ${MAX_NAME} characters without control characters`
+    refuseAdmin({ code: 'request_invalid', pointer: '/name', detail })
+  }
+  return text
+}
+
+function parseRole(role: unknown): Role {
+  const known = ROLES.find((each) => each === role)
+  if (known !== undefined) return known
+  const detail = `expected one of ${ROLES.join(', ')}`
+  return refuseAdmin({ code: 'request_invalid', pointer: '/role', detail })
+}

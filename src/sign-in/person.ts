@@ -1,0 +1,135 @@
+/** People and their passkeys, one document each, so that what belongs together changes together. */
+import { hash } from 'node:crypto'
+import type { Documents } from '../ledger/documents.ts'
+import type { JsonObject } from '../lib/json.ts'
+import type { Person, Role } from './admin.ts'
+import { refuseAdmin } from './admin-refusal.ts'
+
+export interface StoredPasskey {
+  /** A hash, by which people and tools name it. */
+  readonly id: string
+  readonly credentialId: string
+  /** COSE, base64url. */
+  readonly publicKey: string
+  readonly counter: number
+  readonly label: string
+  readonly createdAt: number
+  readonly lastUsedAt?: number
+  /** WebAuthn's BE and BS flags. */
+  readonly backupEligible: boolean
+  readonly backedUp: boolean
+}
+
+export interface StoredPerson {
+  readonly name: string
+  readonly role: Role
+  readonly createdAt: number
+  readonly lastSignInAt?: number
+  readonly passkeys: readonly StoredPasskey[]
+}
+
+export interface PersonStore {
+  get(id: string): Promise<StoredPerson | undefined>
+  /** Everyone, who came last first. */
+  all(): Promise<readonly (readonly [id: string, person: StoredPerson])[]>
+  /** Whether there is nobody yet. */
+  empty(): Promise<boolean>
+  byCredential(credentialId: string): Promise<string | undefined>
+  /** @throws {AdminRefusal} conflict when the passkey is somebody's already */
+  add(id: string, person: StoredPerson): Promise<void>
+  /**
+   * Changes what is there at this moment, however many change it at once.
+   *
+   * @throws {AdminRefusal} not_found, and what `change` throws
+   */
+  change(id: string, change: (person: StoredPerson) => StoredPerson): Promise<StoredPerson>
+  remove(id: string): Promise<void>
+  claimCredential(credentialId: string, person: string): Promise<void>
+  releaseCredential(credentialId: string): Promise<void>
+}
+
+const KIND = 'person'
+const CREDENTIAL = 'passkey'
+const PAGE = 200
+const MAX_TRIES = 16
+export const MAX_PASSKEYS = 16
+
+export function passkeyIdOf(credentialId: string): string {
+  return hash('sha256', credentialId, 'base64url')
+}
+
+export function createPersonStore(documents: Documents): PersonStore {
+  async function change(id: string, alter: (person: StoredPerson) => StoredPerson) {
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
+      const found = await documents.get(KIND, id)
+      if (found === undefined) refuseAdmin({ code: 'not_found', what: 'person' })
+      const changed = alter(found.value as unknown as StoredPerson)
+      const value = changed as unknown as JsonObject
+      if (await documents.replace(KIND, id, found.version, value, { order: found.order })) {
+        return changed
+      }
+    }
+    return refuseAdmin({ code: 'conflict', detail: 'somebody else changes this person' })
+  }
+
+  async function claimCredential(credentialId: string, person: string): Promise<void> {
+    if (await documents.create(CREDENTIAL, passkeyIdOf(credentialId), { person })) return
+    refuseAdmin({ code: 'passkey_refused', check: 'known' })
+  }
+
+  return {
+    change,
+    claimCredential,
+    get: async (id) =>
+      (await documents.get(KIND, id))?.value as unknown as StoredPerson | undefined,
+    async all() {
+      const people: (readonly [string, StoredPerson])[] = []
+      let after: { order: number; id: string } | undefined
+      for (;;) {
+        const page = await documents.list(KIND, { limit: PAGE, after })
+        people.push(...page.map(({ id, value }) => [id, value as unknown as StoredPerson] as const))
+        const last = page.at(-1)
+        if (last === undefined || page.length < PAGE) return people
+        after = { order: last.order, id: last.id }
+      }
+    },
+    empty: async () => (await documents.list(KIND, { limit: 1 })).length === 0,
+    async byCredential(credentialId) {
+      const found = await documents.get(CREDENTIAL, passkeyIdOf(credentialId))
+      return typeof found?.value.person === 'string' ? found.value.person : undefined
+    },
+    async add(id, person) {
+      for (const { credentialId } of person.passkeys) await claimCredential(credentialId, id)
+      const value = person as unknown as JsonObject
+      await documents.put(KIND, id, value, { order: person.createdAt })
+    },
+    async remove(id) {
+      const taken = await documents.take(KIND, id)
+      const person = taken?.value as unknown as StoredPerson | undefined
+      for (const { credentialId } of person?.passkeys ?? []) {
+        await documents.remove(CREDENTIAL, passkeyIdOf(credentialId))
+      }
+    },
+    releaseCredential: async (credentialId) =>
+      void (await documents.remove(CREDENTIAL, passkeyIdOf(credentialId))),
+  }
+}
+
+/** As the admin side tells it; never a key. */
+export function shown(id: string, person: StoredPerson): Person {
+  const { name, role, createdAt, lastSignInAt, passkeys } = person
+  return {
+    id,
+    name,
+    role,
+    createdAt,
+    lastSignInAt,
+    passkeys: passkeys.map((passkey) => ({
+      id: passkey.id,
+      label: passkey.label,
+      createdAt: passkey.createdAt,
+      lastUsedAt: passkey.lastUsedAt,
+      backedUp: passkey.backedUp,
+    })),
+  }
+}

@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import type { SoftwarePasskey } from './authenticator.ts'
+import { approve, CommandLine, confirmPage } from './command-line.ts'
+import { newPerson, type Site, startSite } from './site.ts'
+
+let site: Site
+let passkey: SoftwarePasskey
+let person: string
+before(async () => {
+  site = await startSite()
+  ;({ passkey, person } = await newPerson(site, 'admin'))
+})
+after(() => site.close())
+
+test('a command line signs in with a code that a person confirms with a passkey', async () => {
+  const cli = new CommandLine(site)
+  const asked = await cli.ask()
+  assert.equal(asked.status, 200, asked.text)
+  assert.equal(asked.body.verification_uri, `${site.url}/sign-in/device`)
+  const { device_code: code, user_code: userCode } = asked.body as Record<string, string>
+  assert.equal((await cli.poll(code!)).body.error, 'authorization_pending')
+
+  const { confirm } = await confirmPage(site, userCode!)
+  for (const shown of [userCode!, 'writ/1 (test)', '127.0.0.1'])
+    assert.ok(confirm.text.includes(shown))
+  const done = await approve(site, userCode!, passkey)
+  assert.equal(done.status, 200, done.text)
+
+  const answer = await cli.poll(code!)
+  assert.equal(answer.status, 200, answer.text)
+  assert.equal(answer.body.token_type, 'DPoP')
+  assert.ok(Number(answer.body.expires_in) <= 900)
+  const { body } = await cli.me(String(answer.body.access_token))
+  assert.deepEqual([body.id, body.role, body.kind], [`person:${person}`, 'admin', 'person'])
+  assert.ok(Number(body.touchedAt) > site.now() - 60)
+})
