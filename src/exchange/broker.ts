@@ -1,10 +1,11 @@
 import type { CeilingElement } from '../action/ceiling.ts'
 import type { GrantedDetail } from '../action/mcp-action.ts'
-import type { AuditSink } from '../audit/record.ts'
+import type { AuditRecord, AuditSink } from '../audit/record.ts'
 import type { Catalogue } from '../catalogue/catalogue.ts'
 import type { PresentedClient, PresentedToken, Prover } from '../identity/presented.ts'
 import type { Workload } from '../identity/workload.ts'
 import type { Ledger } from '../ledger/ledger.ts'
+import type { SessionIdentity } from '../ledger/session-book.ts'
 import type { Json } from '../lib/json.ts'
 import type { Policies } from '../policy/engine.ts'
 import type { Subject } from '../revocation/target.ts'
@@ -95,6 +96,8 @@ export interface Broker {
   readonly catalogue: Catalogue
   readonly policies: Pick<Policies, 'decide'>
   readonly audit: AuditSink
+  /** Counts what was recorded for the book of sessions; must not wait. What it throws changes no answer. */
+  readonly sessions?: { note(record: AuditRecord, identity?: SessionIdentity): void }
   /** The key that signs now. */
   signingKey(now: number): SigningKey
   readonly lifetimes: { readonly actionSeconds: number; readonly sessionSeconds: number }

@@ -4,6 +4,7 @@ import { hashArguments, hashInput } from '../action/hash.ts'
 import type { GrantedDetail } from '../action/mcp-action.ts'
 import { type AuditRecord, cut, told } from '../audit/record.ts'
 import type { Workload } from '../identity/workload.ts'
+import type { SessionIdentity } from '../ledger/session-book.ts'
 import type { Decision } from '../policy/engine.ts'
 import type { Reason } from '../refusal.ts'
 import type { ExchangeRequest } from './broker.ts'
@@ -84,4 +85,20 @@ export function refusedRecord(trail: Trail, reason: Reason, recordArguments: boo
 /** Something worth knowing that is neither a token nor a refusal. */
 export function eventRecord(trail: Trail, event: string): AuditRecord {
   return { ...base(trail, false), outcome: 'event', reason: event }
+}
+
+/** What is shown of an identity: many times what a real one has. */
+const MAX_SHOWN = { attributes: 32, values: 16 }
+
+/** How the workload proved who it is, as the book of sessions shows it. */
+export function identityOf({ kind, issuer, expiresAt, attributes }: Workload): SessionIdentity {
+  const shown: Record<string, string | readonly string[]> = {}
+  for (const [name, value] of Object.entries(attributes).slice(0, MAX_SHOWN.attributes)) {
+    shown[name] = Array.isArray(value) ? value.slice(0, MAX_SHOWN.values).map(text) : text(value)
+  }
+  return { kind, issuer, attributes: shown, endsAt: expiresAt }
+}
+
+function text(value: unknown): string {
+  return cut(typeof value === 'string' ? value : JSON.stringify(value)).toWellFormed()
 }

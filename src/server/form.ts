@@ -44,7 +44,8 @@ export async function receiveForm(
   return { form: parseForm(bytes.toString('latin1')), bytes }
 }
 
-function readBody(request: IncomingMessage, limitBytes: number): Promise<Buffer> {
+/** @throws {Refusal} `request_malformed`, `request_too_large` */
+export function readBody(request: IncomingMessage, limitBytes: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let length = 0

@@ -1,10 +1,12 @@
 /** Turns what an author wrote into what a verifier needs, or says at once what is wrong with it. */
+import type { KeyObject } from 'node:crypto'
 import { fileSink } from '../audit/file.ts'
 import type { AuditRecord, AuditSink } from '../audit/record.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { urlFault } from '../lib/credential-url.ts'
 import type { FeedTransport } from '../revocation/feed.ts'
 import { httpFeed } from '../revocation/http-feed.ts'
+import type { HolderKind } from '../sessions/report.ts'
 import type { Algorithm } from '../token/algorithm.ts'
 import type { KeySource } from '../token/key-set.ts'
 import { remoteKeySet } from '../token/remote-key-set.ts'
@@ -47,6 +49,8 @@ export interface VerifierOptions {
    * everybody else these headers are taken off the request before it goes on.
    */
   readonly trustedProxies?: readonly string[]
+  /** Tells the broker how tokens fared here, so that its admins see it; nobody is told when not given. */
+  readonly reports?: ReportsOption
   /** How long revocations may be silent before everything is refused, milliseconds; 1,000 by default. */
   readonly staleAfterMs?: number
   /** Seconds since the epoch. */
@@ -62,6 +66,26 @@ export interface VerifierOptions {
   readonly allowedHosts?: readonly string[]
   /** The largest body; 1 MiB and 64 KiB by default. */
   readonly maxBodyBytes?: number
+}
+
+/** Who reports, and how. Nothing of it delays a request or changes its answer. */
+export interface ReportsOption {
+  /** A client of the broker with the scope `writ:report` and this resource. */
+  readonly clientId: string
+  /** Its private key: a file with a JWK, or a P-256, P-384 or Ed25519 key. */
+  readonly key: string | KeyObject
+  /** By default `<issuer>/reports`. */
+  readonly url?: string
+  /** How often a report is sent; 1,000. */
+  readonly everyMs?: number
+  /** Where a process that stops leaves what it could not report; one file for each process. */
+  readonly spoolFile?: string
+  /** How this process is called in lists: up to 40 letters, digits, `.`, `_` and `-`. */
+  readonly holder?: string
+  /** `verifier` by default. */
+  readonly kind?: HolderKind
+  /** Told once when reports begin to fail; by default a warning of the process. */
+  readonly onProblem?: (problem: string) => void
 }
 
 /** What a broker may sign with (`writ keys new`). */
@@ -108,6 +132,6 @@ export function keysOf(options: {
 }
 
 /** The broker's endpoints lie beneath its issuer, with or without a slash at the end. */
-function at(issuer: string, endpoint: string): string {
+export function at(issuer: string, endpoint: string): string {
   return `${issuer.replace(/\/$/, '')}/${endpoint}`
 }

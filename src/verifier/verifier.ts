@@ -1,3 +1,4 @@
+import type { AuditRecord } from '../audit/record.ts'
 import type { JsonObject } from '../lib/json.ts'
 import { type Reason, Refusal } from '../refusal.ts'
 import { Revocations } from '../revocation/revocations.ts'
@@ -9,6 +10,7 @@ import { type Examination, examine, neededScope, type Parts } from './check.ts'
 import { doorsOf } from './doors.ts'
 import { metadataOf } from './metadata.ts'
 import { feedOf, keysOf, parseUrl, sinkOf, type VerifierOptions } from './options.ts'
+import { createReporter } from './reporter.ts'
 import type { Allowed, GateRequest, Headers, Outcome, Refused } from './request.ts'
 import { LegacySessions } from './sessions.ts'
 import { OpenStreams } from './streams.ts'
@@ -69,6 +71,8 @@ export function createVerifier(options: VerifierOptions): Verifier {
     // The store's own feed tells it by itself in which epochs it may be trusted.
     onEpochs: (epochs) => transport !== ledger.feed && ledger.learn?.(epochs),
   })
+  const reporter =
+    options.reports && createReporter(options.reports, { issuer, resource, revocations, clock })
   const streams = new OpenStreams(clock, Math.max(50, staleAfterMs / 4))
   const sessions = new LegacySessions()
   const parts: Parts = {
@@ -98,6 +102,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
     await Promise.all([
       told.read(),
       keys.ready(),
+      reporter?.start(),
       // The store's own feed needs its connections.
       ledger.open().then(() => revocations.start()),
     ])
@@ -123,11 +128,20 @@ export function createVerifier(options: VerifierOptions): Verifier {
     exam: Examination,
     reason?: Reason | { code: 'unexpected' },
   ): Promise<void> {
+    const entry = recordOf(exam, resource, reason)
+    // What is to be allowed counts once it is recorded; a refusal is one either way.
+    if (reason !== undefined) report(exam, entry)
     try {
-      await sink.record(recordOf(exam, resource, reason))
+      await sink.record(entry)
     } catch (cause) {
       throw new Refusal({ code: 'audit_unavailable', detail: 'the sink rejected' }, { cause })
     }
+    if (reason === undefined) report(exam, entry)
+  }
+
+  /** Whose a request was is known from a verified token alone. */
+  function report({ token, now }: Examination, entry: AuditRecord): void {
+    if (token !== undefined) reporter?.note(entry, token.claims, now)
   }
 
   function allowed({ request, message, demand, token, now }: Examination): Allowed {
@@ -189,6 +203,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
         : undefined,
     async close() {
       streams.close()
+      await reporter?.close()
       keys.close()
       await revocations.close()
       await sink.close()

@@ -33,7 +33,7 @@ function loadedBy(entry: string): string[] {
 /** Folders of `src` that each entry may reach into. */
 const entries: Record<string, RegExp> = {
   'src/verifier/index.ts':
-    /^(lib|action|token|revocation|verifier)\/|^refusal\.ts$|^ledger\/(memory|bounds)\.ts$|^audit\//,
+    /^(lib|action|token|revocation|verifier)\/|^refusal\.ts$|^ledger\/(memory(-[a-z]+)?|bounds|document-bounds|session-[a-z]+)\.ts$|^audit\/|^sessions\/(report|reported|gathering)\.ts$/,
   'src/agent/index.ts': /^(lib|action|token|agent)\/|^refusal\.ts$/,
 }
 const packages = ['jose', 'canonicalize']

@@ -1,0 +1,173 @@
+/**
+ * Who holds the revocations, and how far each of them has heard: the brokers themselves, and the
+ * verifiers and gateways that report. So an admin can see whether all of them have what was stopped.
+ *
+ * Each holder is a document that its own word keeps alive. A holder that says nothing holds nothing
+ * that anybody could know of; it is listed as silent for a while, and then forgotten.
+ */
+import type { Document, Documents } from '../ledger/documents.ts'
+import type { JsonObject } from '../lib/json.ts'
+import { holds } from '../revocation/held.ts'
+import type { Revocation } from '../revocation/target.ts'
+import { hashStrings } from '../token/hash-strings.ts'
+import type { HolderKind, VerifiedReport } from './report.ts'
+
+const KIND = 'holder'
+/** Twice this, and a report or two may be lost without anything to see. */
+const SILENT_AFTER_SECONDS = 10
+const FORGOTTEN_AFTER_SECONDS = 600
+const MAX_HOLDERS = 1000
+
+export interface Holder {
+  readonly id: string
+  readonly kind: 'broker' | HolderKind
+  /** The MCP server's resource URI; not of brokers. */
+  readonly server?: string | undefined
+  /** The client that reports for it. */
+  readonly client?: string | undefined
+  /** By the clock of the broker that heard it, seconds since the epoch. */
+  readonly lastHeardAt: number
+  /** Whether it hears the feed within its bound; one that does not lets nothing through. */
+  readonly fresh: boolean
+  /** Outcomes that it could not count. */
+  readonly lost: number
+  /** The last good heartbeat of each origin, seconds since the epoch. */
+  readonly heard: Readonly<Record<string, number>>
+  /** Nothing was heard of it for 10 s. */
+  readonly silent: boolean
+}
+
+/** Who is known to have one revocation. */
+export interface Held {
+  /** The revocation's. */
+  readonly id: string
+  /** How many have it, of those that are heard from, and how many these are. */
+  readonly holding: number
+  readonly all: number
+  /** All of them, silent ones as well. */
+  readonly holders: readonly (Holder & { readonly holds: boolean })[]
+}
+
+export interface Holders {
+  /** @throws {Refusal} (as a rejection) `ledger_unavailable` */
+  list(): Promise<readonly Holder[]>
+  /** In the order of the revocations. */
+  holding(revocations: readonly Revocation[]): Promise<readonly Held[]>
+  /** Takes this process off the list. */
+  close(): Promise<void>
+}
+
+export interface HoldersOptions {
+  readonly documents: Pick<Documents, 'put' | 'get' | 'list' | 'remove'>
+  /** What this process has heard itself. */
+  readonly revocations: {
+    readonly heard: Readonly<Record<string, number>>
+    readonly fresh: boolean
+  }
+  /** Names this process: another one after each start. */
+  readonly origin: string
+  /** How often it says that it is there; 1,000. */
+  readonly everyMs?: number
+  /** Seconds since the epoch. */
+  readonly clock?: () => number
+  /** Told when it could not be said; it is tried again. */
+  readonly onError?: (error: unknown) => void
+}
+
+/** Lists the holders, and is one: what this process has heard is written every second. */
+export function createHolders(options: HoldersOptions): Holders {
+  const { documents, revocations, origin, onError } = options
+  const clock = options.clock ?? (() => Date.now() / 1000)
+  let writing: Promise<void> = Promise.resolve()
+  let busy = false
+
+  async function write(): Promise<void> {
+    const now = clock()
+    const { heard, fresh } = revocations
+    const own = { id: origin, kind: 'broker' as const, fresh, lost: 0, heard }
+    try {
+      await put(documents, { ...own, at: now, lastHeardAt: now }, now)
+    } catch (error) {
+      onError?.(error)
+    }
+  }
+  function tick(): void {
+    // A store that hangs must not be asked again every second.
+    if (busy) return
+    busy = true
+    writing = write().finally(() => {
+      busy = false
+    })
+  }
+  tick()
+  const timer = setInterval(tick, options.everyMs ?? 1000).unref()
+
+  async function list(): Promise<readonly Holder[]> {
+    const now = clock()
+    const found = await documents.list(KIND, { limit: MAX_HOLDERS })
+    return found.map((document) => holderOf(document, now))
+  }
+
+  return {
+    list,
+    async holding(all) {
+      const holders = await list()
+      return all.map((revocation) => heldBy(revocation, holders))
+    },
+    async close() {
+      clearInterval(timer)
+      await writing
+      await documents.remove(KIND, idOf(origin, '')).catch((error: unknown) => onError?.(error))
+    },
+  }
+}
+
+/** Keeps what a report says of its sender. */
+export async function keepHolder(
+  documents: Pick<Documents, 'get' | 'put'>,
+  report: VerifiedReport,
+  now: number,
+): Promise<void> {
+  const { clientId: client, holder, kind, resource: server, at, lost, hearing } = report
+  // What a process left behind when it ended says nothing of the present.
+  if (hearing === undefined) return
+  const before = await documents.get(KIND, idOf(holder, client))
+  // An old report sent again must not bring a holder back, nor take its word back.
+  if (before !== undefined && Number(before.value.at) >= at) return
+  const document = { id: holder, kind, server, client, at, lastHeardAt: now, lost, ...hearing }
+  await put(documents, document, now)
+}
+
+async function put(
+  documents: Pick<Documents, 'put'>,
+  holder: Omit<Holder, 'silent'> & { readonly at: number },
+  now: number,
+): Promise<void> {
+  const { id, client, heard } = holder
+  const value = { ...holder, heard: { ...heard } } as unknown as JsonObject
+  await documents.put(KIND, idOf(id, client ?? ''), value, {
+    expiresAt: now + FORGOTTEN_AFTER_SECONDS,
+    order: now,
+  })
+}
+
+/** Ids of clients may be longer than those of documents, and hold anything. */
+function idOf(holder: string, client: string): string {
+  return hashStrings([client, holder])
+}
+
+function holderOf({ value }: Document, now: number): Holder {
+  const { at, ...holder } = value as unknown as Omit<Holder, 'silent'> & { readonly at: number }
+  return { ...holder, silent: now - holder.lastHeardAt > SILENT_AFTER_SECONDS }
+}
+
+function heldBy(revocation: Revocation, holders: readonly Holder[]): Held {
+  const all = holders.filter(({ silent }) => !silent)
+  const told = holders.map((holder) => ({ ...holder, holds: holds(revocation, holder.heard) }))
+  return {
+    id: revocation.id,
+    holding: told.filter((holder) => !holder.silent && holder.holds).length,
+    all: all.length,
+    holders: told,
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * Keeps what was not reported yet over a stop, in one file for one process: the batches as they were
+ * numbered, so that one which did arrive does not count twice.
+ */
+import { randomBytes } from 'node:crypto'
+import { open, readFile, rename, unlink } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { isJsonObject, type Json, parseJson } from '../lib/json.ts'
+import { HOLDER_KINDS, type HolderKind, type ReportedSession } from '../sessions/report.ts'
+
+/** What is sent as one report, unchanged until it is acknowledged. */
+export interface Batch {
+  /** The process that counted it. */
+  readonly holder: string
+  readonly kind: HolderKind
+  readonly sequence: number
+  readonly sessions: readonly ReportedSession[]
+}
+
+export interface Spooled {
+  readonly batches: readonly Batch[]
+  /** What its process could not count. */
+  readonly lost: number
+}
+
+/** Whose outcomes these are: a file is read back by nobody else. */
+export interface SpoolOwner {
+  readonly clientId: string
+  readonly resource: string
+}
+
+const LIMITS = { maxBytes: 256 * 1024 * 1024, maxDepth: 16 }
+
+/**
+ * What an earlier process left, or nothing. A damaged file is moved aside, and told of.
+ *
+ * @throws {Error} when the file cannot be read, or belongs to another client or server
+ */
+export async function readSpool(
+  file: string,
+  owner: SpoolOwner,
+  onProblem: (problem: string) => void,
+): Promise<Spooled> {
+  let bytes: Uint8Array
+  try {
+    bytes = await readFile(file)
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return { batches: [], lost: 0 }
+    throw new Error(`cannot read ${file}, which keeps reports`, { cause })
+  }
+  const kept = parsed(bytes)
+  if (kept === undefined) {
+    await rename(file, `${file}.damaged`)
+    onProblem(`${file} was damaged and is now ${file}.damaged: its outcomes are not reported`)
+    return { batches: [], lost: 0 }
+  }
+  if (kept.client !== owner.clientId || kept.resource !== owner.resource) {
+    throw new Error(`${file} keeps the reports of another verifier: give each its own spoolFile`)
+  }
+  return kept
+}
+
+/** Replaces the file at once, also when the power fails; only this user may read it. */
+export async function writeSpool(
+  file: string,
+  { clientId: client, resource }: SpoolOwner,
+  { batches, lost }: Spooled,
+): Promise<void> {
+  const draft = `${file}.${randomBytes(8).toString('hex')}.draft`
+  try {
+    await writeWhole(draft, JSON.stringify({ version: 1, client, resource, lost, batches }))
+    await rename(draft, file)
+  } catch (error) {
+    await removeSpool(draft)
+    throw error
+  }
+  if (process.platform === 'win32') return
+  const directory = await open(dirname(file), 'r')
+  try {
+    await directory.sync()
+  } finally {
+    await directory.close()
+  }
+}
+
+async function writeWhole(file: string, text: string): Promise<void> {
+  const handle = await open(file, 'wx', 0o600)
+  try {
+    await handle.writeFile(text)
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+export async function removeSpool(file: string): Promise<void> {
+  await unlink(file).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error
+  })
+}
+
+/** The broker checks every session; here only what this process relies on. */
+function parsed(bytes: Uint8Array): (Spooled & { client: unknown; resource: unknown }) | undefined {
+  try {
+    const value = parseJson(bytes, LIMITS)
+    if (!isJsonObject(value) || value.version !== 1) return undefined
+    const { client, resource, lost, batches } = value
+    if (!Array.isArray(batches) || !Number.isSafeInteger(lost)) return undefined
+    return { client, resource, lost: lost as number, batches: batches.map(batchOf) }
+  } catch {
+    return undefined
+  }
+}
+
+/** @throws {Error} */
+function batchOf(json: Json): Batch {
+  const { holder, kind, sequence, sessions } = json as unknown as Batch
+  const known = typeof holder === 'string' && HOLDER_KINDS.includes(kind)
+  if (!known || !Number.isSafeInteger(sequence) || !Array.isArray(sessions)) {
+    throw new Error('not a batch')
+  }
+  return { holder, kind, sequence, sessions }
+}
