@@ -14,16 +14,11 @@ interface Entry {
   readonly rows: readonly ActionRow[]
 }
 
-export interface MemorySessionsOptions extends MemoryStoreOptions {
-  readonly keepSeconds?: number | undefined
-}
-
 /** Sessions in this process, gone with it. */
-export function memorySessions(options: MemorySessionsOptions): SessionBook {
-  const { clock, isOpen, keepSeconds = KEEP_SECONDS } = options
+export function memorySessions({ clock, isOpen }: MemoryStoreOptions): SessionBook {
   const entries = new Map<string, Entry>()
   const index = new MemoryIndex()
-  const isOver = ({ lastSeen }: Entry, now: number): boolean => lastSeen + keepSeconds <= now
+  const isOver = ({ lastSeen }: Entry, now: number): boolean => lastSeen + KEEP_SECONDS <= now
   const sweep = sweeperOf(entries, isOver, drop)
 
   function drop(id: string, { lastSeen }: Entry): void {

@@ -36,7 +36,9 @@ export function redisAcl(options: RedisAclOptions): string[] {
   if (role === 'broker') {
     const commands = ['set', 'get', 'renamenx', 'unlink', 'eval', 'incr', 'hset', 'hexists']
     const feed = ['hdel', 'hscan', 'hgetall', 'xadd', 'xread', 'xrevrange']
-    return [...start, `~${prefix}:*`, ...[...commands, ...feed].map((name) => `+${name}`)]
+    const lists = ['zadd', 'zrem', 'zrange', 'zremrangebyrank', 'zremrangebyscore', 'pexpireat']
+    const all = [...commands, ...feed, ...lists]
+    return [...start, `~${prefix}:*`, ...all.map((name) => `+${name}`)]
   }
   if (resource === undefined) throw new TypeError('a verifier needs its resource')
   const names = keyNames(prefix, resource)

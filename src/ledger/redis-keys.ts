@@ -6,6 +6,8 @@ import { hash, randomFillSync } from 'node:crypto'
 
 /** The feed's keys share one hash tag, because its scripts touch them together. */
 export const FEED_TAG = 'feed'
+/** One list of all sessions, for all brokers. */
+export const SEEN_TAG = 'sessions'
 
 export interface KeyNames {
   /** A broker's spends and bindings. */
@@ -16,6 +18,14 @@ export interface KeyNames {
   /** Where a verifier prepares a mark before it is moved into place. */
   readonly draft: (tag: string, name: string) => string
   readonly guard: (tag: string) => string
+  /** A document of the kind; those of a kind share one hash tag, with the lists of them. */
+  readonly document: (kind: string, id: string) => string
+  /** A list of documents: of all, those that end, or a group's; what they begin with. */
+  readonly documents: (kind: string, list: '' | 'all' | 'ends' | `g:${string}`) => string
+  readonly session: (tag: string) => string
+  readonly actions: (tag: string) => string
+  /** Sessions by when they were last seen. */
+  readonly seen: () => string
   readonly feed: (part: 'live' | 'log' | 'count' | 'beats') => string
 }
 
@@ -27,6 +37,11 @@ export function keyNames(prefix: string, resource: string | undefined): KeyNames
     use: (tag, slot) => `${prefix}:u:${area}:{${tag}}:${slot}`,
     draft: (tag, name) => `${prefix}:t:${area}:{${tag}}:${name}`,
     guard: (tag) => `${prefix}:g:{${tag}}`,
+    document: (kind, id) => `${prefix}:d:{${kind}}:v:${id}`,
+    documents: (kind, list) => `${prefix}:d:{${kind}}:${list}`,
+    session: (tag) => `${prefix}:n:{${tag}}`,
+    actions: (tag) => `${prefix}:n:{${tag}}:a`,
+    seen: () => `${prefix}:n:{${SEEN_TAG}}:seen`,
     feed: (part) => `${prefix}:f:{${FEED_TAG}}:${part}`,
   }
 }

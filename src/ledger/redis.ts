@@ -10,11 +10,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BoundedMap } from '../lib/bounded-map.ts'
-import { Refusal } from '../refusal.ts'
-import type { Epoch } from '../revocation/feed.ts'
 import {
   CLOCK_TOLERANCE_SECONDS,
-  checkEpoch,
   checkId,
   checkIssuedAt,
   checkLimit,
@@ -22,13 +19,14 @@ import {
   unavailable,
 } from './bounds.ts'
 import type { Ledger } from './ledger.ts'
-import type { Command, Reply } from './redis-batch.ts'
+import type { Command } from './redis-batch.ts'
 import { COMMAND_TIMEOUT_MS } from './redis-connect.ts'
-import { standingEpoch } from './redis-epochs.ts'
+import { redisDocuments } from './redis-documents.ts'
 import { redisFeed } from './redis-feed.ts'
-import { checkPrefix, keyNames, requestId, shortHash, slotOf } from './redis-keys.ts'
-import { type Link, LinkLost } from './redis-link.ts'
-import { type Place, topologyOf } from './redis-topology.ts'
+import { checkPrefix, keyNames, requestId, shortHash } from './redis-keys.ts'
+import { answerOf, redisPlaces } from './redis-places.ts'
+import { redisSessions } from './redis-sessions.ts'
+import type { Place } from './redis-topology.ts'
 
 export type { Place } from './redis-topology.ts'
 
@@ -50,10 +48,7 @@ export interface RedisLedgerOptions extends Place {
   readonly clock?: (() => number) | undefined
 }
 
-/** How long one's own command is tried again after the connection was lost. */
-const RETRY_WITHIN_MS = 150
 const USES_PER_CALL = 32
-const REFRESH_EVERY = 4
 
 /** @throws {TypeError} options that contradict each other */
 export function redisLedger(options: RedisLedgerOptions): Ledger {
@@ -71,83 +66,18 @@ export function redisLedger(options: RedisLedgerOptions): Ledger {
   const staleAfterMs = options.staleAfterMs ?? 2000
   const names = keyNames(prefix, resource)
   const nextUse = new BoundedMap<string, number>(10_000)
-  const epochOptions = { names, clock, clockToleranceSeconds }
-  let learned = new Map<string, Epoch>()
-  let learnedMs = Number.NEGATIVE_INFINITY
-  let asked = 0
-
-  const topology = topologyOf(options, {
+  const places = redisPlaces({
+    place: options,
+    role,
+    names,
     replicas,
-    commandTimeoutMs,
     clock,
-    closed: () => undefined,
-    opened(link) {
-      if (role === 'verifier') link.epoch = learned.get(link.server?.runId ?? '')
-      else stand(link).catch(() => undefined)
-    },
+    clockToleranceSeconds,
+    commandTimeoutMs,
+    staleAfterMs,
   })
-
-  async function stand(link: Link): Promise<Epoch> {
-    const epoch = await standingEpoch(link, topology, epochOptions)
-    link.epoch = epoch
-    return epoch
-  }
-
-  /** Of every server that can be asked: what the others keep is refused until they can. */
-  async function epochs(): Promise<readonly Epoch[]> {
-    if (++asked % REFRESH_EVERY === 0) await topology.refresh()
-    const found = await Promise.allSettled(topology.links().map(stand))
-    const standing = found.filter((result) => result.status === 'fulfilled')
-    if (standing.length > 0) return standing.map(({ value }) => value)
-    throw (found[0] as PromiseRejectedResult | undefined)?.reason ?? unavailable('no server')
-  }
-
-  function learn(epochs: readonly Epoch[]): void {
-    if (role === 'broker') return
-    learned = new Map(epochs.map((epoch) => [epoch.server, epoch]))
-    learnedMs = performance.now()
-    for (const link of topology.links()) link.epoch = learned.get(link.server?.runId ?? '')
-  }
-
-  /** Where the tag's marks are, and the epoch they are made in. */
-  function placeOf(tag: string): { link: Link; epoch: Epoch } {
-    const link = topology.linkOf(topology.kind === 'cluster' ? slotOf(tag) : 0)
-    if (link?.server === undefined) throw unavailable(link?.problem ?? 'no server is known')
-    const stale = role === 'verifier' && performance.now() - learnedMs > staleAfterMs
-    if (link.epoch === undefined || stale) throw unavailable('the epoch of the store is not known')
-    return { link, epoch: link.epoch }
-  }
-
-  /** Runs the commands, once more when the connection was lost before their answer came. */
-  async function run(tag: string, issuedAt: number | undefined, commands: readonly Command[]) {
-    const { link, epoch } = placeOf(tag)
-    checkEpoch(issuedAt, epoch.since)
-    try {
-      return { replies: await link.run(epoch, commands), again: false }
-    } catch (error) {
-      if (!(error instanceof LinkLost)) throw error
-      const deadline = performance.now() + RETRY_WITHIN_MS
-      while (performance.now() < deadline) {
-        await sleep(10)
-        const place = tryPlaceOf(tag)
-        // What was lost since then is unknown to the caller, who asked about the epoch before.
-        if (place === undefined || place.epoch.since > epoch.since) continue
-        const replies = await place.link.run(place.epoch, commands).catch((late: unknown) => {
-          throw late instanceof LinkLost ? unavailable('the connection was lost', late) : late
-        })
-        return { replies, again: true }
-      }
-      throw unavailable('the connection was lost', error)
-    }
-  }
-
-  function tryPlaceOf(tag: string): ReturnType<typeof placeOf> | undefined {
-    try {
-      return placeOf(tag)
-    } catch {
-      return undefined
-    }
-  }
+  const { topology, run, learn } = places
+  const isBroker = role === 'broker'
 
   async function setOnce(
     key: string,
@@ -192,7 +122,7 @@ export function redisLedger(options: RedisLedgerOptions): Ledger {
     replicas,
     commandTimeoutMs,
     learn,
-    epochs: role === 'broker' ? epochs : undefined,
+    epochs: isBroker ? places.epochs : undefined,
     keys: {
       live: names.feed('live'),
       log: names.feed('log'),
@@ -204,8 +134,8 @@ export function redisLedger(options: RedisLedgerOptions): Ledger {
   return {
     kind: 'redis',
     feed,
-    documents: undefined,
-    sessions: undefined,
+    documents: isBroker ? redisDocuments(names, places) : undefined,
+    sessions: isBroker ? redisSessions(names, places, clock) : undefined,
     learn,
 
     async spend(id, expiresAt, issuedAt) {
@@ -260,13 +190,10 @@ export function redisLedger(options: RedisLedgerOptions): Ledger {
       return setOnce(names.broker('b', tag), tag, value, until)
     },
 
-    honoursFrom: (id) => placeOf(shortHash(id)).epoch.since,
+    honoursFrom: (id) => places.placeOf(shortHash(id)).epoch.since,
 
     async open() {
-      await topology.open()
-      if (role === 'verifier') return
-      const standing = await Promise.all(topology.links().map(standPatiently))
-      const waitSeconds = Math.max(...standing.map(({ since }) => since)) - clock()
+      const waitSeconds = (await places.open()) - clock()
       if (waitSeconds > 0) await sleep(waitSeconds * 1000)
     },
 
@@ -275,25 +202,6 @@ export function redisLedger(options: RedisLedgerOptions): Ledger {
       await feed.close()
     },
   }
-
-  async function standPatiently(link: Link): Promise<Epoch> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await stand(link)
-      } catch (error) {
-        // Another broker that starts at the same moment may have begun the epoch.
-        if (attempt === 5) throw error
-        await sleep(20 * attempt)
-      }
-    }
-  }
-}
-
-/** @throws {Refusal} ledger_unavailable when the command failed */
-function answerOf(reply: Reply | undefined): unknown {
-  const [error, value] = reply ?? [new Error('no reply'), undefined]
-  if (error === null) return value
-  throw error instanceof Refusal ? error : unavailable(`the store refused: ${error.message}`, error)
 }
 
 function range(first: number, last: number): number[] {

@@ -15,7 +15,6 @@ import type { SqliteConnection, SqlitePart } from './sqlite-documents.ts'
 export interface SqliteSessionsOptions extends SqliteConnection {
   /** Seconds since the epoch. */
   readonly clock: () => number
-  readonly keepSeconds?: number | undefined
 }
 
 const SCHEMA = `
@@ -34,7 +33,7 @@ const PURGED_PER_COMMIT = 8
 export function sqliteSessions(
   options: SqliteSessionsOptions,
 ): SqlitePart & { readonly sessions: SessionBook } {
-  const { commit, read, clock, keepSeconds = KEEP_SECONDS } = options
+  const { commit, read, clock } = options
   let prepared: Statements | undefined
 
   function sql(): Statements {
@@ -49,7 +48,7 @@ export function sqliteSessions(
     now: number,
   ): void {
     const { id } = update
-    const found = sql().find.get(id, now - keepSeconds)
+    const found = sql().find.get(id, now - KEEP_SECONDS)
     const kept = found && parseSession(id, String(found.text))
     const next = merged(kept, update, source, sequence, now)
     if (next === undefined) return
@@ -71,7 +70,7 @@ export function sqliteSessions(
     async get(id) {
       checkSessionId(id)
       return read((now) => {
-        const found = sql().find.get(id, now - keepSeconds)
+        const found = sql().find.get(id, now - KEEP_SECONDS)
         if (found === undefined) return undefined
         const actions = sql()
           .actions.all(id)
@@ -86,7 +85,7 @@ export function sqliteSessions(
       const [seen, id] =
         after === undefined ? [Number.MAX_VALUE, '\u{10ffff}'] : [after.lastSeen, after.id]
       return read((now) => {
-        const rows = sql().list.all(seen, id, since, now - keepSeconds, limit)
+        const rows = sql().list.all(seen, id, since, now - KEEP_SECONDS, limit)
         return rows.map((row) => parseSession(String(row.id), String(row.text)).session)
       })
     },
@@ -99,7 +98,7 @@ export function sqliteSessions(
       prepared = prepare(database)
     },
     purge(now) {
-      for (const { id } of sql().over.all(now - keepSeconds, PURGED_PER_COMMIT)) {
+      for (const { id } of sql().over.all(now - KEEP_SECONDS, PURGED_PER_COMMIT)) {
         sql().drop.run(String(id))
         sql().dropActions.run(String(id))
       }
