@@ -35,14 +35,20 @@ interface Hosted {
   readonly now: number
 }
 
-export function hostedDoor(broker: Broker, grants: ReadonlySet<string>): HostedDoor {
+/** @param adminUrl of the admin side, for which it issues tokens as well */
+export function hostedDoor(
+  broker: Broker,
+  grants: ReadonlySet<string>,
+  adminUrl?: string,
+): HostedDoor {
   return {
     /** A registered client that asks for a token of its own, for the broker; see `README.md`. */
     takes(form) {
       const grant = form.get('grant_type')
       if (grant === undefined || !grants.has(grant)) return false
       const resource = form.get('resource')
-      if (resource !== undefined && resource !== broker.issuer) return false
+      const forUs = resource === broker.issuer || resource === adminUrl
+      if (resource !== undefined && !forUs) return false
       if (form.has('authorization_details') || form.has('requested_token_type')) return false
       return !isSpiffeClient(form)
     },

@@ -1,10 +1,11 @@
 /**
  * oidc-provider, as the authorization server for clients with keys of their own.
  *
- * It answers `client_credentials` with `private_key_jwt`; sign-in and the device flow will be its
- * work too. What is ours stays ours: DPoP is verified before it (`token.ts`), tokens are minted and
- * recorded here with the broker's keys, replays are claimed atomically in the ledger, and metadata
- * and keys are served from one truth. It keeps no state, so its adapter keeps none.
+ * It answers `client_credentials` with `private_key_jwt`, for the broker itself and for its admin
+ * side; people sign in at another one (`sign-in/`). What is ours stays ours: DPoP is verified before it
+ * (`token.ts`), tokens are minted and recorded here with the broker's keys, replays are claimed
+ * atomically in the ledger, and metadata and keys are served from one truth. It keeps no state, so its
+ * adapter keeps none.
  */
 import { generateKeyPairSync } from 'node:crypto'
 import type { Context } from 'koa'
@@ -34,8 +35,13 @@ export interface ProviderParts {
   readonly broker: Broker
   readonly keys: Pick<SigningKeys, 'current'>
   readonly clients: readonly Client[]
+  /** The admin listener's external URL; without it no token is issued for the admin side. */
+  readonly adminUrl?: string
   readonly clock: () => number
 }
+
+/** What a client may ask of the admin side. */
+const ADMIN_SCOPES = CLIENT_SCOPES.filter((scope) => /^writ:(?:viewer|approver|admin)$/.test(scope))
 
 export function createProvider(parts: ProviderParts): Provider {
   const { broker, clock } = parts
@@ -71,8 +77,9 @@ export function createProvider(parts: ProviderParts): Provider {
         defaultResource: () => issuer,
         getResourceServerInfo(_ctx, resource) {
           // Tokens for MCP servers come out of the exchange and nowhere else.
-          if (resource !== issuer) throw new errors.InvalidTarget()
-          return { scope: CLIENT_SCOPES.join(' '), audience: issuer, accessTokenFormat: 'opaque' }
+          if (resource !== issuer && resource !== parts.adminUrl) throw new errors.InvalidTarget()
+          const scopes = resource === issuer ? CLIENT_SCOPES : ADMIN_SCOPES
+          return { scope: scopes.join(' '), audience: resource, accessTokenFormat: 'opaque' }
         },
       },
     },
@@ -105,6 +112,8 @@ function claimReplaysAtomically(provider: Provider, broker: Broker): void {
 interface ClientToken {
   jti: string
   clientId: string
+  /** Of the resource that was asked for. */
+  readonly aud: string
   scope?: string
   jkt?: string
   readonly expiration: number
@@ -126,7 +135,7 @@ function mintClientTokens(provider: Provider, { broker, keys, clock }: ProviderP
     const iat = Math.floor(now)
     const claims = {
       iss: broker.issuer,
-      aud: broker.issuer,
+      aud: this.aud,
       sub: this.clientId,
       client_id: this.clientId,
       jti: newJti(),

@@ -22,6 +22,8 @@ export interface TokenEndpoint {
   readonly clock: () => number
   /** The grants oidc-provider answers; none where it is not behind this endpoint. */
   readonly hosted: ReadonlySet<string>
+  /** Of the admin side, when clients may ask for tokens for it. */
+  readonly adminUrl?: string | undefined
   readonly certificates: Certificates
 }
 
@@ -30,7 +32,7 @@ export function tokenEndpoint(
 ): (ctx: Context, next: Next) => Promise<void> {
   const { broker, metrics, clock } = endpoint
   const exchanges = exchangeDoor(broker, endpoint.url, endpoint.certificates)
-  const hosted = hostedDoor(broker, endpoint.hosted)
+  const hosted = hostedDoor(broker, endpoint.hosted, endpoint.adminUrl)
 
   return async function token(ctx, next) {
     const started = performance.now()
