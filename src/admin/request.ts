@@ -1,0 +1,86 @@
+/** What a request says, read strictly: a parameter or a member that means nothing is an error. */
+import type { Context } from 'koa'
+import type { z } from 'zod'
+import { type Json, JsonError, parseJson } from '../lib/json.ts'
+import { refuseAdmin } from '../sign-in/admin-refusal.ts'
+
+export const MAX_BODY_BYTES = 256 * 1024
+const JSON_TYPE = /^application\/json(?:\s*;\s*charset="?utf-8"?)?\s*$/i
+const MAX_QUERY_CHARACTERS = 8192
+
+/** @throws {AdminRefusal} request_invalid, naming the parameter */
+export function readQuery(ctx: Context, schema: z.ZodType | undefined): unknown {
+  const text = ctx.querystring
+  if (text.length > MAX_QUERY_CHARACTERS) invalid('', 'the query is too long')
+  const given: Record<string, string> = Object.create(null)
+  for (const [name, value] of new URLSearchParams(text)) {
+    if (name in given) invalid(name, 'is there twice')
+    given[name] = value
+  }
+  const [first] = Object.keys(given)
+  if (schema === undefined) {
+    if (first !== undefined) invalid(first, 'means nothing here')
+    return undefined
+  }
+  return checked(schema, { ...given }, (path) => String(path[0] ?? ''))
+}
+
+/** @throws {AdminRefusal} request_invalid with a JSON Pointer, request_too_large */
+export async function readBody(ctx: Context, schema: z.ZodType | undefined): Promise<unknown> {
+  const bytes = await receive(ctx)
+  if (schema === undefined) {
+    if (bytes.length > 0) invalid('', 'a body means nothing here')
+    return undefined
+  }
+  const type = ctx.req.headers['content-type']
+  if (type === undefined || !JSON_TYPE.test(type)) {
+    invalid('', 'the content type must be application/json')
+  }
+  if (ctx.req.headers['content-encoding'] !== undefined) invalid('', 'the body must not be encoded')
+  let json: Json
+  try {
+    json = parseJson(bytes, { maxBytes: MAX_BODY_BYTES })
+  } catch (error) {
+    if (!(error instanceof JsonError)) throw error
+    return invalid('', `the body is no strict JSON: ${error.message}`)
+  }
+  return checked(schema, json, pointerOf)
+}
+
+async function receive(ctx: Context): Promise<Buffer> {
+  const tooLarge = () => refuseAdmin({ code: 'request_too_large', limitBytes: MAX_BODY_BYTES })
+  if (Number(ctx.req.headers['content-length'] ?? 0) > MAX_BODY_BYTES) tooLarge()
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of ctx.req as AsyncIterable<Buffer>) {
+    bytes += chunk.length
+    if (bytes > MAX_BODY_BYTES) tooLarge()
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
+}
+
+function checked(
+  schema: z.ZodType,
+  given: unknown,
+  pointer: (path: readonly PropertyKey[]) => string,
+): unknown {
+  const parsed = schema.safeParse(given)
+  if (parsed.success) return parsed.data
+  const issue = parsed.error.issues[0]
+  if (issue === undefined) return invalid('', 'is not valid')
+  if (issue.code === 'unrecognized_keys') {
+    return invalid(pointer([...issue.path, issue.keys[0] ?? '']), 'means nothing here')
+  }
+  return invalid(pointer(issue.path), issue.message)
+}
+
+/** RFC 6901. */
+function pointerOf(path: readonly PropertyKey[]): string {
+  return path.map((step) => `/${String(step).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
+}
+
+/** @throws {AdminRefusal} request_invalid */
+export function invalid(pointer: string, detail: string): never {
+  return refuseAdmin({ code: 'request_invalid', pointer: pointer.slice(0, 256), detail })
+}

@@ -1,0 +1,70 @@
+import { z } from 'zod'
+import { ROLES } from '../../sign-in/admin.ts'
+import { count, seconds, text } from './values.ts'
+
+export const role = z.enum(ROLES).describe('each may do what those before it may')
+
+export const me = z
+  .object({
+    id: z.string().describe('person:…, client:… or local:…'),
+    name: z.string(),
+    kind: z.enum(['person', 'client', 'local']),
+    role,
+    touchedAt: seconds.optional(),
+    csrf: z.string().optional().describe('browsers send it back in X-Writ-Csrf'),
+  })
+  .meta({ id: 'Me' })
+
+export const passkey = z
+  .object({
+    id: z.string(),
+    label: z.string(),
+    createdAt: seconds,
+    lastUsedAt: seconds.optional(),
+    backedUp: z.boolean(),
+  })
+  .meta({ id: 'Passkey' })
+
+export const person = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    role,
+    createdAt: seconds,
+    lastSignInAt: seconds.optional(),
+    passkeys: z.array(passkey),
+  })
+  .meta({ id: 'Person' })
+
+export const invitation = z.strictObject({ name: text(128), role }).meta({ id: 'Invitation' })
+
+export const invited = z
+  .object({ url: z.string().describe('shown once; good for an hour'), expiresAt: seconds })
+  .meta({ id: 'Invited' })
+
+export const roleChange = z.strictObject({ role }).meta({ id: 'RoleChange' })
+
+export const problem = z
+  .object({
+    type: z.string().describe('a URI that names the kind of problem'),
+    title: z.string(),
+    status: count,
+    detail: z.string().optional(),
+    code: z.string(),
+    pointer: z.string().optional().describe('into the body, or the name of a parameter'),
+  })
+  .meta({ id: 'Problem' })
+
+export const problemKind = z
+  .object({
+    code: z.string(),
+    status: count,
+    title: z.string(),
+    whatToDo: z.string(),
+  })
+  .meta({ id: 'ProblemKind' })
+
+export type Me = z.output<typeof me>
+export type Person = z.output<typeof person>
+export type Invited = z.output<typeof invited>
+export type Problem = z.output<typeof problem>

@@ -1,0 +1,111 @@
+import { z } from 'zod'
+import { holderOfRevocation } from './holders.ts'
+import { count, cursorText, limitText, pattern, seconds, text } from './values.ts'
+
+export const TARGET_KINDS = [
+  'jti',
+  'session',
+  'agent',
+  'principal',
+  'task',
+  'key',
+  'server',
+  'issuer',
+  'before',
+] as const
+
+export const target = z
+  .strictObject({
+    kind: z.enum(TARGET_KINDS),
+    value: text(2048).describe(
+      "a token's jti, a session's id, a workload id, a principal, a task, a key's thumbprint, a server's resource URI, a trust domain or an issuer's alias, or for `before` a time in seconds",
+    ),
+    beneath: z.boolean().optional().describe('agents: every id beneath this path too'),
+    principal: text(2048).optional().describe('agents: only when acting for this principal'),
+  })
+  .meta({ id: 'Target' })
+
+export const revocation = z
+  .object({
+    id: z.string(),
+    target,
+    at: seconds,
+    until: seconds.optional(),
+    reason: z.string(),
+    by: z.string().describe('who: person:…, client:…, local:… or cli:…'),
+    state: z.enum(['live', 'ended', 'undone']),
+    undone: z.object({ at: seconds, reason: z.string(), by: z.string() }).optional(),
+    canUndo: z.boolean(),
+    holders: z
+      .object({ holding: count, all: count })
+      .describe('how many of the holders that are heard from have it'),
+  })
+  .meta({ id: 'Revocation' })
+
+export const revocationDetail = revocation
+  .omit({ holders: true })
+  .extend({
+    holders: z.object({
+      holding: count,
+      all: count,
+      items: z.array(holderOfRevocation),
+    }),
+    command: z.string().describe('the same as a command'),
+  })
+  .meta({ id: 'RevocationDetail' })
+
+const stops = {
+  targets: z.array(target).min(1).max(200),
+  reason: text(1024).describe('why, for the record'),
+  until: seconds.optional().describe('when it ends by itself; never, when not given'),
+}
+
+export const newRevocations = z
+  .strictObject({
+    ...stops,
+    touch: z
+      .unknown()
+      .optional()
+      .describe('a fresh passkey touch for exactly this, when it is wide'),
+  })
+  .meta({ id: 'NewRevocations' })
+
+/** What a touch is asked for: exactly what will be sent with it. */
+export const touchRequest = z.strictObject(stops).meta({ id: 'TouchRequest' })
+
+export const touchOptions = z
+  .record(z.string(), z.unknown())
+  .meta({ id: 'TouchOptions', description: 'options for navigator.credentials.get' })
+
+export const previewRequest = z
+  .strictObject({ targets: stops.targets })
+  .meta({ id: 'PreviewRequest' })
+
+export const preview = z
+  .object({
+    sessions: count.describe('live sessions this would stop now'),
+    workloads: z.array(z.string()).describe('theirs, at most 100'),
+    servers: z.array(z.string()),
+    wide: z.boolean().describe('whether a person has to touch a passkey for it'),
+    command: z.string().describe('the same as a command'),
+    bounded: z.boolean().describe('there are more sessions than were looked at'),
+  })
+  .meta({ id: 'Preview' })
+
+export const undo = z.strictObject({ reason: text(1024) }).meta({ id: 'Undo' })
+
+export const revocationFilter = z.strictObject({
+  state: z.enum(['live', 'ended', 'undone']).optional(),
+  kind: z.enum(TARGET_KINDS).optional(),
+  text: pattern.optional().describe('in the target, the reason or who did it'),
+  limit: limitText(50, 200),
+  cursor: cursorText.optional(),
+})
+
+export type Target = z.output<typeof target>
+export type Revocation = z.output<typeof revocation>
+export type RevocationDetail = z.output<typeof revocationDetail>
+export type NewRevocations = z.output<typeof newRevocations>
+export type TouchRequest = z.output<typeof touchRequest>
+export type Preview = z.output<typeof preview>
+export type RevocationFilter = z.output<typeof revocationFilter>
