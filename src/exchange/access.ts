@@ -12,6 +12,7 @@ import { sessionId } from '../token/session-id.ts'
 import type { Broker, ExchangeRequest } from './broker.ts'
 import type { Caller } from './caller.ts'
 import { ceilingOf, decideWithKey, expiryOf, type Prepared } from './prepared.ts'
+import { checkRevocations } from './revoked.ts'
 import type { Trail } from './trail.ts'
 
 /** A task is polled: its token is good for this many uses unless a policy says otherwise. */
@@ -34,6 +35,7 @@ export function prepareAccess(trail: Trail, caller: Caller, broker: Broker): Pre
   // What was delegated is one task, whatever the next agent calls it.
   const task = delegated?.txn ?? action?.task
   trail.task = task
+  if (task !== undefined) checkRevocations(trail, caller, broker, task)
   const server = broker.catalogue.servers.get(resource)
   if (server === undefined) refuse({ code: 'server_unknown', server: resource })
   stayBelow(ceiling, action, resource)

@@ -25,6 +25,8 @@ export interface Caller {
   readonly via: readonly string[]
   /** Keys that were proved and that the subject allows, the preferred one first. Never none. */
   readonly keys: readonly [KeyCandidate, ...KeyCandidate[]]
+  /** All keys that were proved, whether or not the subject allows them to hold the token. */
+  readonly provedKeys: readonly KeyCandidate[]
   /** To be spent before anything is minted. */
   readonly proof: VerifiedProof | undefined
   readonly spend: ProvenClient['spend']

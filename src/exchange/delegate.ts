@@ -15,11 +15,13 @@ import {
   type DelegationClaims,
   MAX_DELEGATION_LIFETIME_SECONDS,
 } from '../token/delegation.ts'
+import { keyName } from '../token/key-name.ts'
 import { sessionId } from '../token/session-id.ts'
 import { actorOf, mostActors } from './acting.ts'
 import type { Broker, Delegation, ExchangeRequest } from './broker.ts'
 import type { Caller } from './caller.ts'
 import { aboutCaller, ceilingOf, expiryOf, type Prepared } from './prepared.ts'
+import { checkRevocations } from './revoked.ts'
 import type { Trail } from './trail.ts'
 
 type Delegate = NonNullable<ExchangeRequest['delegateTo']>
@@ -49,6 +51,7 @@ export function prepareDelegation(
   const earlier = caller.subject?.kind === 'delegation' ? caller.subject.delegation : undefined
   const task = earlier?.txn ?? asked
   trail.task = task
+  if (task !== undefined) checkRevocations(trail, caller, broker, task)
   trail.ceiling = ceiling
   checkCeiling(ceiling, caller, broker)
 
@@ -65,7 +68,8 @@ export function prepareDelegation(
     decision.lifetimeSeconds,
     MAX_DELEGATION_LIFETIME_SECONDS,
   ])
-  const sid = sessionId(caller.workload.id, caller.principal, caller.keys[0].binding)
+  const { binding } = caller.keys[0]
+  const sid = sessionId(caller.workload.id, caller.principal, binding)
   const claims: DelegationClaims = {
     iss: broker.issuer,
     aud: broker.issuer,
@@ -76,7 +80,7 @@ export function prepareDelegation(
     cnf: { jkt: delegate.jkt },
     authorization_details: ceiling,
     ...(task === undefined ? {} : { txn: task }),
-    via: [...caller.via, sid],
+    via: [...caller.via, sid, keyName(binding)],
     sid,
     jti: newJti(),
     iat: issuedAt,

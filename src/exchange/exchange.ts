@@ -21,15 +21,15 @@
 import type { AuditRecord } from '../audit/record.ts'
 import { Refusal, refuse } from '../refusal.ts'
 import type { SigningKey } from '../token/jws.ts'
-import { sessionId } from '../token/session-id.ts'
+import { keyName } from '../token/key-name.ts'
 import { prepareAccess } from './access.ts'
 import type { Broker, ExchangeRequest, Granted } from './broker.ts'
 import type { Caller } from './caller.ts'
 import { prepareDelegation } from './delegate.ts'
-import { keyName } from './key-candidates.ts'
 import { prove } from './prove.ts'
+import { checkRevocations } from './revoked.ts'
 import { spendProofs } from './sender-proof.ts'
-import { eventRecord, issuedRecord, refusedRecord, type Trail } from './trail.ts'
+import { eventRecord, identityOf, issuedRecord, refusedRecord, type Trail } from './trail.ts'
 
 export { JWT_TOKEN_TYPE } from './prove.ts'
 
@@ -44,7 +44,9 @@ export async function exchange(request: ExchangeRequest, broker: Broker): Promis
     return await issue(trail, broker)
   } catch (error) {
     if (!(error instanceof Refusal)) throw error
-    await record(broker, refusedRecord(trail, error.reason, broker.recordArguments))
+    const entry = refusedRecord(trail, error.reason, broker.recordArguments)
+    await record(broker, entry)
+    note(broker, entry, trail)
     throw error
   }
 }
@@ -62,7 +64,7 @@ async function issue(trail: Trail, broker: Broker): Promise<Granted> {
   await watchKeys(trail, caller, broker)
 
   broker.onStep?.('check')
-  checkRevocations(caller, broker, now)
+  checkRevocations(trail, caller, broker)
 
   const prepared =
     request.delegateTo === undefined
@@ -72,10 +74,13 @@ async function issue(trail: Trail, broker: Broker): Promise<Granted> {
   const key = signingKey(broker, now)
 
   broker.onStep?.('record')
-  await record(broker, issuedRecord(trail, prepared.claims, broker.recordArguments))
+  const entry = issuedRecord(trail, prepared.claims, broker.recordArguments)
+  await record(broker, entry)
 
   broker.onStep?.('mint')
-  return { token: prepared.sign(key), ...prepared.granted }
+  const token = prepared.sign(key)
+  note(broker, entry, trail)
+  return { token, ...prepared.granted }
 }
 
 /** Who copies a bearer proof shows it with another key than its owner: that is worth a record. */
@@ -87,22 +92,22 @@ async function watchKeys(trail: Trail, { bearers, keys }: Caller, broker: Broker
   }
 }
 
-/** Which of the keys will hold the token is decided later, so the session of none may be stopped. */
-function checkRevocations(caller: Caller, { revocations }: Broker, now: number): void {
-  const { workload, principal, actors, via, keys } = caller
-  const agents = actors.length === 0 ? [workload.id] : actors
-  for (const { binding } of keys) {
-    const session = sessionId(workload.id, principal, binding)
-    revocations.check({ session, agents, principal, links: via }, now)
-  }
-}
-
 /** @throws {Refusal} `audit_unavailable`: without a record the answer is no, whatever it was going to be */
 async function record(broker: Broker, entry: AuditRecord): Promise<void> {
   try {
     await broker.audit.record(entry)
   } catch (error) {
     refuse({ code: 'audit_unavailable', detail: 'the record could not be made durable' }, error)
+  }
+}
+
+/** The audit has it already: a book of sessions that fails is no reason to refuse anything. */
+function note({ sessions }: Broker, entry: AuditRecord, { workload }: Trail): void {
+  if (sessions === undefined || entry.session === undefined) return
+  try {
+    sessions.note(entry, workload && identityOf(workload))
+  } catch {
+    // What is wrong with it is for its own part of the broker to say.
   }
 }
 

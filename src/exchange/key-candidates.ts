@@ -3,6 +3,7 @@ import { refuse } from '../refusal.ts'
 import { certificateThumbprint, type PresentedCertificate } from '../token/certificate.ts'
 import type { Binding } from '../token/claims.ts'
 import type { VerifiedProof } from '../token/dpop.ts'
+import { keyName } from '../token/key-name.ts'
 
 export interface KeyCandidate {
   /** As policies name it. */
@@ -43,9 +44,4 @@ export function keysNamedBy(cnf: Binding | undefined, keys: Candidates): Candida
   const [key] = keys.filter(({ binding }) => keyName(binding) === keyName(cnf))
   if (key === undefined) refuse({ code: 'delegation_refused', check: 'key' })
   return [key]
-}
-
-/** One name for each key: thumbprints of certificates are marked, so that the kinds cannot meet. */
-export function keyName(binding: Binding): string {
-  return 'jkt' in binding ? binding.jkt : `x5t#S256:${binding['x5t#S256']}`
 }

@@ -3,10 +3,11 @@ import type { Ceiling } from '../action/ceiling.ts'
 import type { Decision, DecisionInput } from '../policy/engine.ts'
 import { refuse } from '../refusal.ts'
 import type { SigningKey } from '../token/jws.ts'
+import { keyName } from '../token/key-name.ts'
 import { sessionId } from '../token/session-id.ts'
 import type { Broker, Granted } from './broker.ts'
 import type { Caller } from './caller.ts'
-import { type KeyCandidate, keyName } from './key-candidates.ts'
+import type { KeyCandidate } from './key-candidates.ts'
 import type { Trail } from './trail.ts'
 
 /** A token that has been decided upon; it is recorded, then signed. */

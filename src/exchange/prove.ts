@@ -10,11 +10,12 @@ import type { Workload } from '../identity/workload.ts'
 import { refuse } from '../refusal.ts'
 import { DELEGATION_TOKEN_TYPE, isDelegationToken, verifyDelegation } from '../token/delegation.ts'
 import type { VerifiedProof } from '../token/dpop.ts'
+import { keyName } from '../token/key-name.ts'
 import { sessionId } from '../token/session-id.ts'
 import { actFor } from './acting.ts'
 import type { Broker } from './broker.ts'
 import type { Caller, Subject } from './caller.ts'
-import { keyName, keysOf } from './key-candidates.ts'
+import { keysOf } from './key-candidates.ts'
 import { verifySenderProof } from './sender-proof.ts'
 import type { Trail } from './trail.ts'
 
@@ -130,6 +131,7 @@ function callerOf(trail: Trail, broker: Broker, keys: Caller['keys'], evidence: 
   return {
     ...acting,
     workload,
+    provedKeys: keys,
     subject,
     proof,
     spend: client?.spend,

@@ -3,9 +3,11 @@ import { isJsonObject, type JsonObject } from '../lib/json.ts'
 import type { SigningKeys } from '../mint/keys.ts'
 import type { Subject } from '../revocation/target.ts'
 import { MAX_TOKEN_BYTES } from '../token/access-token.ts'
-import { isLinks } from '../token/claim-check.ts'
+import { isBinding, isLabel, isLinks, isSeconds } from '../token/claim-check.ts'
+import type { Binding } from '../token/claims.ts'
 import { DELEGATION_TYP } from '../token/delegation.ts'
 import { JwsError, parseJws, verifyJws } from '../token/jws.ts'
+import { keyName } from '../token/key-name.ts'
 
 const KINDS: ReadonlyMap<string, IssuedToken['kind']> = new Map([
   ['at+jwt', 'access'],
@@ -48,11 +50,13 @@ export function readIssued(
   if (kind === undefined || typeof header.kid !== 'string') return undefined
   const key = keys.verification(now).find(header.kid, String(header.alg))
   if (key === undefined || !verifyJws(jws, key)) return undefined
-  const { iss, aud, sub, client_id, jti, sid, exp, via } = payload
-  if (iss !== issuer || typeof exp !== 'number' || !(now < exp)) return undefined
+  const { iss, aud, sub, client_id, jti, sid, iat, exp, via, txn, cnf } = payload
+  if (iss !== issuer || !isSeconds(iat) || !isSeconds(exp) || !(now < exp)) return undefined
   for (const claim of [aud, sub, client_id, jti, sid])
     if (typeof claim !== 'string') return undefined
   if (via !== undefined && !isLinks(via)) return undefined
+  if (txn !== undefined && !isLabel(txn)) return undefined
+  if (!isBinding(cnf)) return undefined
   return {
     kind,
     claims: payload,
@@ -66,6 +70,11 @@ export function readIssued(
       session: sid as string,
       agents: [client_id as string, ...actors(payload)],
       principal: sub as string,
+      task: txn as string | undefined,
+      key: keyName(cnf as unknown as Binding),
+      // A delegation token is for the broker, and names no server.
+      server: kind === 'access' ? (aud as string) : undefined,
+      issuedAt: iat as number,
       links: via as readonly string[] | undefined,
     },
   }

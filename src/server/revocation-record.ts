@@ -1,22 +1,61 @@
 import type { AuditRecord } from '../audit/record.ts'
-import type { Revocation } from '../revocation/target.ts'
+import type { Revocation, Target } from '../revocation/target.ts'
 
 /**
  * The audit's line about a revocation, the same whichever way it was asked for.
  *
- * @param door which way that was: `cli`, `revocation`
+ * @param door which way that was: `cli`, `revocation`, `admin`
  */
 export function revocationRecord(revocation: Revocation, door: string): AuditRecord {
   const { target } = revocation
   return {
-    time: new Date(revocation.at * 1000).toISOString(),
+    time: timeOf(revocation.at),
     door,
     outcome: 'event',
     reason: 'revoked',
     evidence: { ...revocation, target: { ...target } },
-    ...(target.kind === 'jti' ? { jti: target.value } : {}),
-    ...(target.kind === 'session' ? { session: target.value } : {}),
-    ...(target.kind === 'agent' ? { workload: target.value } : {}),
-    ...(target.kind === 'principal' ? { principal: target.value } : {}),
+    ...namesOf(target),
+  }
+}
+
+/**
+ * The audit's line about a revocation that was undone.
+ *
+ * @param undone who did that, why and when (seconds since the epoch)
+ */
+export function undoRecord(
+  { id, target }: Revocation,
+  undone: { readonly at: number; readonly reason: string; readonly by: string },
+  door: string,
+): AuditRecord {
+  return {
+    time: timeOf(undone.at),
+    door,
+    outcome: 'event',
+    reason: 'revocation_undone',
+    evidence: { id, target: { ...target }, ...undone },
+    ...namesOf(target),
+  }
+}
+
+function timeOf(seconds: number): string {
+  return new Date(seconds * 1000).toISOString()
+}
+
+/** The members of a record by which a search for what was stopped finds it. */
+function namesOf({ kind, value, principal }: Target): Partial<AuditRecord> {
+  switch (kind) {
+    case 'agent':
+      return principal === undefined ? { workload: value } : { workload: value, principal }
+    case 'jti':
+    case 'session':
+    case 'principal':
+    case 'task':
+    case 'key':
+    case 'server':
+      return { [kind]: value }
+    case 'issuer':
+    case 'before':
+      return {}
   }
 }

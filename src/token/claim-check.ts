@@ -9,8 +9,8 @@ const MAX_JTI_CHARACTERS = 128
 const MAX_NAME_CHARACTERS = 2048
 const MAX_LABEL_CHARACTERS = 256
 const MAX_ACTORS = 8
-/** Two for each hand-over, and there are no more hand-overs than actors. */
-const MAX_LINKS = 2 * MAX_ACTORS
+/** Three for each hand-over, and there are no more hand-overs than actors. */
+const MAX_LINKS = 3 * MAX_ACTORS
 const SHA256_BYTES = 32
 
 /**

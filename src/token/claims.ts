@@ -29,8 +29,8 @@ export interface TokenClaims {
   readonly sid: string
   readonly txn?: string
   /**
-   * What this token hangs on besides itself: the `jti` of every delegation token and the `sid` of
-   * every session before it. Revoking one of them stops this token as well.
+   * What this token hangs on besides itself: the `jti` of every delegation token, and the `sid` and
+   * the key of every session before it. Revoking one of them stops this token as well.
    */
   readonly via?: readonly string[]
   /** `mcp:action` or `mcp:session`. */

@@ -46,7 +46,7 @@ export interface DelegationClaims {
   readonly cnf: Binding
   readonly authorization_details: Ceiling
   readonly txn?: string
-  /** As in an access token: `jti` and `sid` of every step before. */
+  /** As in an access token: `jti`, `sid` and key of every step before. */
   readonly via: readonly string[]
   /** The session of the agent that delegates. */
   readonly sid: string

@@ -1,10 +1,11 @@
 import type { Subject } from '../revocation/target.ts'
 import type { VerifiedToken } from '../token/access-token.ts'
 import type { Actor } from '../token/claims.ts'
+import { keyName } from '../token/key-name.ts'
 
 /**
  * Every name under which this token may have been stopped: its own, and those of the delegation
- * tokens and sessions it hangs on.
+ * tokens, sessions and keys it hangs on.
  */
 export function subjectOf({ claims }: Pick<VerifiedToken, 'claims'>): Subject {
   return {
@@ -12,6 +13,10 @@ export function subjectOf({ claims }: Pick<VerifiedToken, 'claims'>): Subject {
     session: claims.sid,
     agents: [claims.client_id, ...actors(claims.act)],
     principal: claims.sub,
+    task: claims.txn,
+    key: keyName(claims.cnf),
+    server: claims.aud,
+    issuedAt: claims.iat,
     ...(claims.via === undefined ? {} : { links: claims.via }),
   }
 }

@@ -42,6 +42,8 @@ const ACTOR = { iss: 'spiffe://corp.test', sub_profile: 'ai_agent' }
 const sidOf = (name: string, principal = id(name)) =>
   sessionId(id(name), principal, { jkt: party(name).key.jkt })
 
+const keyOf = (name: string) => party(name).key.jkt
+
 /** A delegation token of `from` for `to`. */
 async function handed(
   from: string,
@@ -93,7 +95,7 @@ test('a delegation token says who lets whom do what, for the broker alone, and i
     cnf: { jkt: party('b').key.jkt },
     authorization_details: ceiling(),
     txn: 'invoice-1',
-    via: [sidOf('a')],
+    via: [sidOf('a'), keyOf('a')],
     sid: sidOf('a'),
   })
   assert.equal(exp - iat, granted.expiresInSeconds)
@@ -117,7 +119,7 @@ test('the next agent acts on behalf of the first, again and again, and the token
     assert.equal(claims.sub, id('a'))
     assert.equal(claims.client_id, id('b'))
     assert.deepEqual(claims.act, { sub: id('b'), ...ACTOR, act: { sub: id('a'), ...ACTOR } })
-    assert.deepEqual(claims.via, [sidOf('a'), jti])
+    assert.deepEqual(claims.via, [sidOf('a'), keyOf('a'), jti])
     assert.equal(claims.sid, sidOf('b', id('a')))
     assert.equal(claims.txn, 'invoice-2')
     assert.deepEqual(claims.cnf, { jkt: party('b').key.jkt })
@@ -126,7 +128,7 @@ test('the next agent acts on behalf of the first, again and again, and the token
   assert.equal(record?.kind, undefined)
   assert.equal(record?.task, 'invoice-2')
   assert.deepEqual(record?.actors, [id('b'), id('a')])
-  assert.deepEqual(record?.links, [sidOf('a'), jti])
+  assert.deepEqual(record?.links, [sidOf('a'), keyOf('a'), jti])
 })
 
 test('a user, an agent, and the next one: the chain grows, the user stays', async () => {
@@ -140,7 +142,10 @@ test('a user, an agent, and the next one: the chain grows, the user stays', asyn
   const [a, b, c] = ['a', 'b', 'c'].map((name) => ({ sub: id(name), ...ACTOR }))
   assert.deepEqual(claims.act, { ...c, act: { ...b, act: a } })
   const jtis = [first, second].map((token) => delegationOf(token).jti)
-  assert.deepEqual(claims.via, [sidOf('a', alice), jtis[0], sidOf('b', alice), jtis[1]])
+  assert.deepEqual(claims.via, [
+    ...[sidOf('a', alice), keyOf('a'), jtis[0]],
+    ...[sidOf('b', alice), keyOf('b'), jtis[1]],
+  ])
 })
 
 test('a delegation may be used with the declared type JWT, with no other', async () => {
@@ -505,7 +510,10 @@ test('a further delegation ends with the one before, keeps its task and links to
   assert.equal(second.exp, parent.exp)
   assert.equal(second.txn, 'root')
   assert.equal(second.client_id, id('b'))
-  assert.deepEqual(second.via, [sidOf('a'), parent.jti, sidOf('b', id('a'))])
+  assert.deepEqual(second.via, [
+    ...[sidOf('a'), keyOf('a'), parent.jti],
+    ...[sidOf('b', id('a')), keyOf('b')],
+  ])
   const request = await using(
     'c',
     await handed('b', 'c', {

@@ -106,7 +106,7 @@ const CHANGED: readonly (readonly [string, object, string])[] = [
   ['no links', { via: undefined }, 'claims'],
   ['links that are no list', { via: 'sid-a' }, 'claims'],
   ['a link that is no text', { via: ['sid-a', 1] }, 'claims'],
-  ['more links than there can be', { via: Array(17).fill('x') }, 'claims'],
+  ['more links than there can be', { via: Array(25).fill('x') }, 'claims'],
   ['no session', { sid: undefined }, 'claims'],
   ['no name of its own', { jti: undefined }, 'claims'],
   ['a task that is no text', { txn: 1 }, 'claims'],

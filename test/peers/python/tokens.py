@@ -117,7 +117,7 @@ def _names(claims: dict) -> dict:
         actors.append(act["sub"])
         act = act.get("act")
     via = claims.get("via", [])
-    if not isinstance(via, list) or len(via) > 16 or not all(isinstance(v, str) for v in via):
+    if not isinstance(via, list) or len(via) > 24 or not all(isinstance(v, str) for v in via):
         raise Refused("via")
     return {
         "jti": {claims["jti"], *via},
