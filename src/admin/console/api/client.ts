@@ -1,0 +1,93 @@
+/** The admin API as the browser asks it: same origin, the session's cookie, problems as errors. */
+import type { Problem } from '../../schemas.ts'
+import { createStore } from '../state/store.ts'
+import type { Me } from './types.ts'
+
+export type Signed =
+  | { readonly is: 'asking' }
+  | { readonly is: 'out' }
+  | { readonly is: 'in'; readonly me: Me }
+
+export const signed = createStore<Signed>({ is: 'asking' })
+
+/** What the API said no with; or that it could not be asked (`status` 0). */
+export class ApiProblem extends Error {
+  readonly status: number
+  readonly code: string
+  readonly detail: string | undefined
+  readonly pointer: string | undefined
+
+  constructor(problem: Partial<Problem> & { status: number }) {
+    super(problem.title ?? `the broker answered ${problem.status}`)
+    this.name = 'ApiProblem'
+    this.status = problem.status
+    this.code = problem.code ?? 'unknown'
+    this.detail = problem.detail
+    this.pointer = problem.pointer
+  }
+}
+
+export type Query = Readonly<Record<string, string | number | boolean | undefined>>
+
+export interface Ask {
+  readonly method?: 'GET' | 'POST' | 'PATCH' | 'DELETE'
+  readonly query?: Query
+  readonly body?: unknown
+  readonly idempotencyKey?: string
+  readonly signal?: AbortSignal
+  /** Nobody did anything for it: it must not keep the sign-in from going idle. */
+  readonly background?: boolean
+}
+
+export function addressOf(path: string, query: Query = {}): string {
+  const text = new URLSearchParams()
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined && value !== '') text.set(name, String(value))
+  }
+  return text.size === 0 ? `/v1${path}` : `/v1${path}?${text}`
+}
+
+/** @throws {ApiProblem} whatever goes wrong; an aborted request rejects with its `AbortError` */
+export async function ask<T>(path: string, options: Ask = {}): Promise<T> {
+  const { method = 'GET', query, body, idempotencyKey, signal, background } = options
+  const headers: Record<string, string> = { accept: 'application/json, application/problem+json' }
+  const now = signed.get()
+  if (method !== 'GET' && now.is === 'in' && now.me.csrf) headers['x-writ-csrf'] = now.me.csrf
+  if (background) headers['x-writ-background'] = '1'
+  if (body !== undefined) headers['content-type'] = 'application/json'
+  if (idempotencyKey !== undefined) headers['idempotency-key'] = idempotencyKey
+  const response = await reach(addressOf(path, query), {
+    method,
+    headers,
+    credentials: 'same-origin',
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    ...(signal === undefined ? {} : { signal }),
+  })
+  if (response.status === 401) signed.set({ is: 'out' })
+  const json: unknown = response.status === 204 ? undefined : await response.json().catch(() => {})
+  if (response.ok) return json as T
+  throw new ApiProblem({ ...(json as Partial<Problem> | undefined), status: response.status })
+}
+
+async function reach(url: string, init: RequestInit): Promise<Response> {
+  try {
+    return await fetch(url, init)
+  } catch (error) {
+    if (error instanceof DOMException && error.name === 'AbortError') throw error
+    throw new ApiProblem({
+      status: 0,
+      code: 'unreachable',
+      title: 'The broker cannot be reached',
+      detail: 'Is it running, and is this machine still connected to it?',
+    })
+  }
+}
+
+/** Asks who is signed in; the rest of the console waits for it. */
+export async function askMe(options: Pick<Ask, 'background'> = {}): Promise<void> {
+  try {
+    signed.set({ is: 'in', me: await ask<Me>('/me', options) })
+  } catch (error) {
+    if (!(error instanceof ApiProblem) || error.status !== 401) throw error
+  }
+}

@@ -1,0 +1,190 @@
+import { useState } from 'preact/hooks'
+import { ask } from '../api/client.ts'
+import type { Invited, Person, Role } from '../api/types.ts'
+import { useMayChange } from '../shell.tsx'
+import { useAction, useLoad } from '../ui/load.ts'
+import { Empty, Loading, ProblemNote } from '../ui/state.tsx'
+import { Time } from '../ui/time.tsx'
+import { say } from '../ui/toast.tsx'
+import { ConfirmDialog, InviteDialog, LinkDialog, ROLE_OPTIONS } from './people-dialogs.tsx'
+
+type Open =
+  | { readonly is: 'invite' }
+  | { readonly is: 'link'; readonly invited: Invited; readonly name: string }
+  | { readonly is: 'remove'; readonly person: Person }
+  | {
+      readonly is: 'passkey'
+      readonly person: Person
+      readonly passkey: Person['passkeys'][number]
+    }
+
+const pathOf = ({ id }: Person) => `/people/${encodeURIComponent(id)}`
+
+export function PeoplePage() {
+  const mayChange = useMayChange()
+  const { value, problem, reload } = useLoad<{ items: readonly Person[] }>(
+    mayChange ? '/people' : undefined,
+  )
+  const [open, setOpen] = useState<Open>()
+  const change = useAction()
+  const close = () => {
+    setOpen(undefined)
+    reload()
+  }
+  const setRole = (person: Person, role: Role) =>
+    change.run(async () => {
+      await ask(pathOf(person), { method: 'PATCH', body: { role } }).finally(reload)
+      say(`${person.name} is ${role} now`)
+    })
+  const inviteAgain = (person: Person) =>
+    change.run(async () => {
+      const invited = await ask<Invited>(`${pathOf(person)}/invitations`, { method: 'POST' })
+      setOpen({ is: 'link', invited, name: person.name })
+    })
+  if (!mayChange) {
+    return (
+      <div class="card">
+        <Empty title="For admins">Who may sign in is for admins to see and to change.</Empty>
+      </div>
+    )
+  }
+  return (
+    <>
+      <div class="page-head">
+        <h1>People</h1>
+        <button type="button" class="button main push" onClick={() => setOpen({ is: 'invite' })}>
+          Invite …
+        </button>
+        <p>Everybody signs in with a passkey. Every change here is in the audit.</p>
+      </div>
+      <div class="stack">
+        {problem !== undefined && <ProblemNote problem={problem} retry={reload} />}
+        {change.problem !== undefined && <ProblemNote problem={change.problem} />}
+        {value === undefined && problem === undefined && <Loading what="people" />}
+        {value?.items.map((person) => (
+          <PersonCard
+            key={person.id}
+            person={person}
+            onRole={(role) => setRole(person, role)}
+            onInvite={() => inviteAgain(person)}
+            onRemove={() => setOpen({ is: 'remove', person })}
+            onPasskey={(passkey) => setOpen({ is: 'passkey', person, passkey })}
+          />
+        ))}
+      </div>
+      {open?.is === 'invite' && (
+        <InviteDialog
+          onClose={close}
+          onInvited={(invited, name) => setOpen({ is: 'link', invited, name })}
+        />
+      )}
+      {open?.is === 'link' && <LinkDialog {...open} onClose={close} />}
+      {open?.is === 'remove' && (
+        <ConfirmDialog
+          title={`Remove ${open.person.name}`}
+          says="They are signed out everywhere at once, and their passkeys count no more."
+          button="Remove"
+          action={async () => {
+            await ask(pathOf(open.person), { method: 'DELETE' })
+            say(`${open.person.name} was removed`)
+          }}
+          onClose={close}
+        />
+      )}
+      {open?.is === 'passkey' && (
+        <ConfirmDialog
+          title={`Remove the passkey ${open.passkey.label}`}
+          says={`${open.person.name} can no longer sign in with it.`}
+          button="Remove"
+          action={async () => {
+            await ask(`${pathOf(open.person)}/passkeys/${encodeURIComponent(open.passkey.id)}`, {
+              method: 'DELETE',
+            })
+            say('The passkey was removed')
+          }}
+          onClose={close}
+        />
+      )}
+    </>
+  )
+}
+
+interface CardProps {
+  readonly person: Person
+  readonly onRole: (role: Role) => void
+  readonly onInvite: () => void
+  readonly onRemove: () => void
+  readonly onPasskey: (passkey: Person['passkeys'][number]) => void
+}
+
+function PersonCard({ person, onRole, onInvite, onRemove, onPasskey }: CardProps) {
+  const { name, id, role, createdAt, lastSignInAt, passkeys } = person
+  return (
+    <section class="card" aria-label={name}>
+      <div class="card-head person">
+        <div class="two">
+          <h2>{name}</h2>
+          <span>
+            {lastSignInAt === undefined ? (
+              'never signed in'
+            ) : (
+              <>
+                signed in <Time at={lastSignInAt} />
+              </>
+            )}
+            {' · here since '}
+            <Time at={createdAt} />
+          </span>
+        </div>
+        <select
+          class="push"
+          aria-label={`Role of ${name}`}
+          value={role}
+          onChange={(event) => onRole(event.currentTarget.value as Role)}
+        >
+          {ROLE_OPTIONS.map(([value, text]) => (
+            <option key={value} value={value} selected={value === role}>
+              {text}
+            </option>
+          ))}
+        </select>
+        <button type="button" class="button" onClick={onRemove}>
+          Remove …
+        </button>
+      </div>
+      <ul class="checks passkeys">
+        {passkeys.map((passkey) => (
+          <li key={passkey.id}>
+            <span class="two">
+              <span>{passkey.label}</span>
+              <span>
+                {passkey.lastUsedAt === undefined ? (
+                  'never used'
+                ) : (
+                  <>
+                    used <Time at={passkey.lastUsedAt} />
+                  </>
+                )}
+                {passkey.backedUp ? ' · synced' : ' · on one device'}
+              </span>
+            </span>
+            <button
+              type="button"
+              class="button quiet slim"
+              aria-label={`Remove the passkey ${passkey.label} of ${name}`}
+              onClick={() => onPasskey(passkey)}
+            >
+              Remove …
+            </button>
+          </li>
+        ))}
+        <li>
+          <code class="muted small cut">{id}</code>
+          <button type="button" class="button slim" onClick={onInvite}>
+            Link for another passkey
+          </button>
+        </li>
+      </ul>
+    </section>
+  )
+}

@@ -1,0 +1,111 @@
+import { useEffect, useState } from 'preact/hooks'
+import { ApiProblem, ask } from '../api/client.ts'
+import type { Preview, Target } from '../api/types.ts'
+import { Notice, ProblemNote } from '../ui/state.tsx'
+import { counted, shortId, shortServer } from '../ui/text.ts'
+
+const AFTER_MS = 200
+const NAMED = 6
+
+export interface Previewed {
+  readonly value: Preview | undefined
+  readonly problem: ApiProblem | undefined
+}
+
+/** What these targets would hit now, asked for again whenever they change. */
+export function usePreview(targets: readonly Target[]): Previewed {
+  const [previewed, set] = useState<Previewed>({ value: undefined, problem: undefined })
+  const key = JSON.stringify(targets)
+  // The key stands for the targets.
+  useEffect(() => {
+    set({ value: undefined, problem: undefined })
+    if (targets.length === 0 || targets.length > 200) return
+    const stop = new AbortController()
+    const timer = setTimeout(() => {
+      const options = { method: 'POST', body: { targets }, signal: stop.signal } as const
+      ask<Preview>('/revocations/preview', options).then(
+        (value) => set({ value, problem: undefined }),
+        (error: unknown) => {
+          if (error instanceof ApiProblem) set({ value: undefined, problem: error })
+        },
+      )
+    }, AFTER_MS)
+    return () => {
+      clearTimeout(timer)
+      stop.abort()
+    }
+  }, [key])
+  return previewed
+}
+
+interface HitsProps {
+  readonly targets: readonly Target[]
+  readonly preview: Previewed
+  readonly tooMany: boolean
+}
+
+export function Hits({ targets, preview: { value, problem }, tooMany }: HitsProps) {
+  if (tooMany) {
+    return (
+      <Notice kind="warn" title={`${counted(targets.length, 'target')} are too many at once`}>
+        At most 200. Stop the task, the principal or the server they have in common.
+      </Notice>
+    )
+  }
+  if (problem !== undefined) return <ProblemNote problem={problem} />
+  if (targets.length === 0) return null
+  return (
+    <section class="hits" aria-live="polite" aria-busy={value === undefined}>
+      {value === undefined ? (
+        <span class="muted">Looking at what this hits …</span>
+      ) : (
+        <>
+          <b>
+            {value.sessions === 0
+              ? 'No session is live: this keeps new tokens from being issued'
+              : `Stops ${value.bounded ? 'at least ' : ''}${counted(value.sessions, 'live session')} now`}
+          </b>
+          {value.workloads.length > 0 && (
+            <Names title="Agents" names={value.workloads} short={name} />
+          )}
+          {value.servers.length > 0 && (
+            <Names title="At" names={value.servers} short={shortServer} />
+          )}
+          {value.wide && (
+            <Notice kind="warn" title="This is wide">
+              You will be asked to touch your passkey for exactly this.
+            </Notice>
+          )}
+        </>
+      )}
+    </section>
+  )
+}
+
+const name = (id: string) => shortId(id).name
+
+interface NamesProps {
+  readonly title: string
+  readonly names: readonly string[]
+  readonly short: (name: string) => string
+}
+
+function Names({ title, names, short }: NamesProps) {
+  const rest = names.length - NAMED
+  return (
+    <div class="row names">
+      <span class="muted">{title}</span>
+      {names.slice(0, NAMED).map((each) => (
+        <span key={each} class="chip" title={each}>
+          <span class="cut">{short(each)}</span>
+        </span>
+      ))}
+      {rest > 0 && (
+        <span class="muted small" title={names.slice(NAMED).join('\n')}>
+          and {rest}
+          {names.length >= 100 ? ' or more' : ''} others
+        </span>
+      )}
+    </div>
+  )
+}

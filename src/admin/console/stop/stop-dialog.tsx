@@ -1,0 +1,181 @@
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
+import { ask } from '../api/client.ts'
+import type { NewRevocations, Page, Revocation, Session, Target } from '../api/types.ts'
+import { Command } from '../ui/copy.tsx'
+import { Dialog } from '../ui/dialog.tsx'
+import { Field, SelectField } from '../ui/field.tsx'
+import { Icon } from '../ui/icon.tsx'
+import { useAction } from '../ui/load.ts'
+import { ProblemNote } from '../ui/state.tsx'
+import { counted, quoted } from '../ui/text.ts'
+import { ByHand } from './by-hand.tsx'
+import { Hits, usePreview } from './hits.tsx'
+import { scopesOf } from './scopes.ts'
+import { Stopped } from './stopped.tsx'
+import { touchFor } from './touch.ts'
+
+/** `--for` of the command, what it is called, and its length in seconds. */
+const ENDS = [
+  ['', 'Does not end', 0],
+  ['15m', 'After 15 minutes', 900],
+  ['1h', 'After an hour', 3_600],
+  ['8h', 'After 8 hours', 28_800],
+  ['1d', 'After a day', 86_400],
+  ['7d', 'After 7 days', 604_800],
+] as const
+
+interface StopProps {
+  /** What to stop: these sessions; or, when none, what is typed. */
+  readonly sessions: readonly Session[]
+  readonly onClose: (stopped: boolean) => void
+}
+
+export function StopDialog({ sessions, onClose }: StopProps) {
+  const [done, setDone] = useState<readonly Revocation[]>()
+  const title =
+    done !== undefined
+      ? 'Stopped'
+      : sessions.length === 0
+        ? 'Stop something'
+        : `Stop ${counted(sessions.length, 'session')}`
+  return (
+    <Dialog title={title} onClose={() => onClose(done !== undefined)}>
+      {done === undefined ? (
+        <StopForm sessions={sessions} onDone={setDone} onCancel={() => onClose(false)} />
+      ) : (
+        <Stopped revocations={done} onClose={() => onClose(true)} />
+      )}
+    </Dialog>
+  )
+}
+
+interface FormProps {
+  readonly sessions: readonly Session[]
+  readonly onDone: (made: readonly Revocation[]) => void
+  readonly onCancel: () => void
+}
+
+function StopForm({ sessions, onDone, onCancel }: FormProps) {
+  const scopes = useMemo(() => scopesOf(sessions), [sessions])
+  const [scope, setScope] = useState(0)
+  const [typed, setTyped] = useState<readonly Target[]>([])
+  const [reason, setReason] = useState('')
+  const [end, setEnd] = useState('')
+  const [asked, setAsked] = useState(false)
+  const { busy, problem, run } = useAction()
+  const byHand = sessions.length === 0
+  const targets = byHand ? typed : (scopes[scope]?.targets ?? [])
+  const preview = usePreview(targets)
+  const sent = useRef<{ text: string; key: string; until: number | undefined }>(undefined)
+  const reasonField = useRef<HTMLTextAreaElement>(null)
+  const wrong =
+    asked && reason.trim() === '' ? 'Say why: it is kept with the revocation' : undefined
+  useEffect(() => {
+    if (!byHand) reasonField.current?.focus()
+  }, [byHand])
+
+  const stop = async () => {
+    const text = JSON.stringify([targets, reason, end])
+    // The same request again has the same key and the same end, so that it counts once.
+    if (sent.current?.text !== text) {
+      const seconds = ENDS.find(([each]) => each === end)?.[2] ?? 0
+      const until = seconds === 0 ? undefined : Math.round(Date.now() / 1000) + seconds
+      sent.current = { text, key: crypto.randomUUID(), until }
+    }
+    const { key, until } = sent.current
+    const action: NewRevocations = {
+      targets: [...targets],
+      reason: reason.trim(),
+      ...(until === undefined ? {} : { until }),
+    }
+    const touch = preview.value?.wide ? { touch: await touchFor(action) } : {}
+    const made = await ask<Pick<Page<Revocation>, 'items'>>('/revocations', {
+      method: 'POST',
+      body: { ...action, ...touch },
+      idempotencyKey: key,
+    })
+    onDone(made.items)
+  }
+  const command = commandOf(preview.value?.command, reason, end)
+  const tooMany = targets.length > 200
+  return (
+    <form
+      noValidate
+      onSubmit={(event) => {
+        event.preventDefault()
+        setAsked(true)
+        if (reason.trim() === '') reasonField.current?.focus()
+        else if (targets.length > 0 && !tooMany && !busy) run(stop)
+      }}
+    >
+      <div class="dialog-body">
+        {byHand ? (
+          <ByHand onTargets={setTyped} />
+        ) : (
+          <fieldset class="choices">
+            <legend class="hidden">What to stop</legend>
+            {scopes.map(({ id, title, says }, at) => (
+              <label key={id} class="choice">
+                <input
+                  type="radio"
+                  name="scope"
+                  value={id}
+                  checked={at === scope}
+                  onChange={() => setScope(at)}
+                />
+                <b class="wrap">{title}</b>
+                <span class="muted small wrap">{says}</span>
+              </label>
+            ))}
+          </fieldset>
+        )}
+        <Hits targets={targets} preview={preview} tooMany={tooMany} />
+        <Field label="Reason" wrong={wrong}>
+          {(ids) => (
+            <textarea
+              {...ids}
+              ref={reasonField}
+              rows={2}
+              required
+              maxLength={1024}
+              placeholder="What happened; who asked for it"
+              value={reason}
+              onInput={(event) => setReason(event.currentTarget.value)}
+            />
+          )}
+        </Field>
+        <SelectField
+          label="Ends"
+          value={end}
+          onValue={setEnd}
+          options={ENDS.map(([value, text]) => [value, text])}
+        />
+        {command !== '' && <Command text={command} />}
+        {problem !== undefined && <ProblemNote problem={problem} />}
+      </div>
+      <div class="dialog-foot">
+        <button type="button" class="button" onClick={onCancel}>
+          Cancel
+        </button>
+        <button
+          type="submit"
+          class="button stop"
+          disabled={busy || targets.length === 0 || tooMany}
+        >
+          {preview.value?.wide && <Icon name="fingerprint" />}
+          {busy ? 'Stopping …' : stopText(preview.value?.sessions)}
+        </button>
+      </div>
+    </form>
+  )
+}
+
+function stopText(sessions: number | undefined): string {
+  return sessions === undefined || sessions === 0 ? 'Stop' : `Stop ${counted(sessions, 'session')}`
+}
+
+function commandOf(command: string | undefined, reason: string, end: string): string {
+  if (command === undefined) return ''
+  const why = reason.trim() === '' ? '…' : reason.trim()
+  return `${command} --reason ${quoted(why)}${end === '' ? '' : ` --for ${end}`}`
+}

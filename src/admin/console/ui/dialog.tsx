@@ -1,0 +1,45 @@
+import type { ComponentChildren } from 'preact'
+import { useEffect, useId, useRef } from 'preact/hooks'
+import { Icon } from './icon.tsx'
+
+interface Shown {
+  readonly title: string
+  readonly onClose: () => void
+  readonly children: ComponentChildren
+  readonly look?: string
+}
+
+/** A modal of the browser's own: it keeps the focus, Escape closes it, and the focus goes back. */
+export function Dialog({ title, onClose, children, look = '' }: Shown) {
+  const dialog = useRef<HTMLDialogElement>(null)
+  const heading = useId()
+  useEffect(() => {
+    const shown = dialog.current!
+    const before = document.activeElement
+    shown.showModal()
+    return () => {
+      shown.close()
+      // Removed before the browser returned the focus by itself.
+      if (before instanceof HTMLElement && before.isConnected) before.focus()
+    }
+  }, [])
+  return (
+    <dialog
+      ref={dialog}
+      class={look}
+      aria-labelledby={heading}
+      onCancel={(event) => {
+        event.preventDefault()
+        onClose()
+      }}
+    >
+      <div class="dialog-head">
+        <h2 id={heading}>{title}</h2>
+        <button type="button" class="button quiet icon slim" aria-label="Close" onClick={onClose}>
+          <Icon name="close" />
+        </button>
+      </div>
+      {children}
+    </dialog>
+  )
+}
