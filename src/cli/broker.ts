@@ -19,6 +19,7 @@ import { revocationRecord } from '../server/revocation-record.ts'
 import { type BrokerParts, createServer } from '../server/server.ts'
 import { PROOF_MAX_AHEAD_SECONDS } from '../token/dpop.ts'
 import { spendIdOf } from '../token/spend-id.ts'
+import { clientsOf, openAdminSide } from './admin-side.ts'
 import { openParts, type Parts, reloadParts } from './broker-parts.ts'
 import { controlPath, openControl } from './control.ts'
 import { openFeed } from './feed.ts'
@@ -36,6 +37,10 @@ export interface RunningBroker {
   readonly revocations: Revocations
   /** The socket that commands on this host use; undefined when another broker answers there. */
   readonly controlPath: string | undefined
+  /** Where people sign in. */
+  readonly consoleUrl: string
+  /** A link with which the first person enrols a passkey; undefined when somebody has. */
+  firstLink(): Promise<string | undefined>
   /** Durable, audited, and in force everywhere within the bound when resolved. */
   revoke(request: RevocationRequest): Promise<Revocation>
   /** Reads keys, bundles, catalogue and policies again; what is wrong is logged, the old serves on. */
@@ -72,15 +77,20 @@ export async function startBroker(
     await proofsCount(ledger, log)
     const transport = ledger.feed
     if (transport === undefined) throw new Error('the store of a broker carries the revocations')
-    const feed = { transport, keys: parts.keys, log }
-    const { publisher, revocations } = await openFeed(config, feed, stack)
+    const feed = await openFeed(config, { transport, keys: parts.keys, log }, stack)
+    const { publisher, revocations } = feed
 
     const current = { catalogue: parts.catalogue }
-    const broker = brokerOf(config, parts, { ledger, revocations, audit, current }, options.onStep)
+    const health = () => server.readiness()
+    const needs = { parts, current, ledger, feed, audit, log, health }
+    const admin = await available(() => openAdminSide(config, needs, stack))
+    const { sessions } = admin
+    const live = { ledger, revocations, audit, current, sessions }
+    const broker = brokerOf(config, parts, live, options.onStep)
     const revoke = async (request: RevocationRequest) => {
-      const revocation = await publisher.revoke(request)
-      await audit.record(revocationRecord(revocation, 'cli'))
-      return revocation
+      const [revocation] = await admin.history.revoke([request])
+      await audit.record(revocationRecord(revocation!, 'cli'))
+      return revocation!
     }
     const { mtls } = config
     const { certificate } = parts
@@ -91,9 +101,9 @@ export async function startBroker(
       publisher,
       revocations,
       feed: transport,
-      clients: config.clients.map(({ workload, ...client }) =>
-        workload === undefined ? client : { ...client, workload },
-      ),
+      clients: clientsOf(config),
+      admin: { url: admin.url, routes: admin.routes },
+      reports: admin.reports,
       proxies: config.proxies,
       ...(mtls === undefined || certificate === undefined
         ? {}
@@ -107,13 +117,18 @@ export async function startBroker(
       limits: { drainMs: config.shutdown.drainSeconds * 1000 },
     })
     stack.defer(() => server.close())
+    stack.defer(() => admin.endStreams())
     await available(() => server.listen())
-    const control = await openControl(controlPath(config.audit.directory), {
-      revocations: async (body) => {
-        const { target, ...revocation } = await revoke(parseRequest(body))
-        return { revocation: { ...revocation, target: { ...target } } }
+    const control = await openControl(
+      controlPath(config.audit.directory),
+      {
+        revocations: async (body) => {
+          const { target, ...revocation } = await revoke(parseRequest(body))
+          return { revocation: { ...revocation, target: { ...target } } }
+        },
       },
-    })
+      admin.local,
+    )
     stack.defer(() => control.close())
     return {
       publicUrl: server.publicUrl,
@@ -123,6 +138,8 @@ export async function startBroker(
       ledger,
       revocations,
       controlPath: control.path,
+      consoleUrl: admin.url,
+      firstLink: () => admin.firstLink(),
       revoke,
       reload: () => reloadParts(config, parts, current, log),
       close: () => stack.disposeAsync(),
@@ -141,6 +158,7 @@ function brokerOf(
     revocations: Revocations
     audit: Broker['audit']
     current: { catalogue: Catalogue }
+    sessions: NonNullable<Broker['sessions']>
   },
   onStep: Broker['onStep'],
 ): Broker {
@@ -168,6 +186,7 @@ function brokerOf(
     delegation: { ...config.delegation, keys: (at) => parts.keys.verification(at) },
     issuerUrls: parts.trust.issuerUrls,
     recordArguments: config.audit.arguments,
+    sessions: live.sessions,
     ...(onStep === undefined ? {} : { onStep }),
   }
 }

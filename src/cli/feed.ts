@@ -4,7 +4,7 @@ import type { Config } from '../config/config.ts'
 import type { SigningKeys } from '../mint/keys.ts'
 import type { FeedTransport } from '../revocation/feed.ts'
 import { RevocationPublisher } from '../revocation/publisher.ts'
-import { Revocations } from '../revocation/revocations.ts'
+import { type HeardEntry, Revocations } from '../revocation/revocations.ts'
 import { available } from './settings.ts'
 import { messageOf } from './text.ts'
 
@@ -13,12 +13,20 @@ const FIRST_BEAT_MS = 15_000
 
 const now = () => Date.now() / 1000
 
+export interface Feed {
+  readonly publisher: RevocationPublisher
+  readonly revocations: Revocations
+  /** Told of everything that is heard. */
+  onEntry: (entry: HeardEntry) => void
+}
+
 /** The publisher and a holder of this process' own; both have heard the feed when resolved. */
 export async function openFeed(
   config: Config,
   { transport, keys, log }: { transport: FeedTransport; keys: SigningKeys; log: Logger },
   stack: AsyncDisposableStack,
-): Promise<{ publisher: RevocationPublisher; revocations: Revocations }> {
+): Promise<Feed> {
+  const listener: Pick<Feed, 'onEntry'> = { onEntry: () => undefined }
   // Keys rotate: the set is asked for at each look, not once.
   const source = {
     find: (kid: string | undefined, algorithm: string) =>
@@ -45,6 +53,7 @@ export async function openFeed(
     keys: source,
     transport,
     staleAfterMs: config.revocation.staleAfterMs,
+    onEntry: (entry) => listener.onEntry(entry),
     onRefused: ({ kind, why }) => log.warn(`a ${kind} of the revocation feed is refused: ${why}`),
   })
   stack.defer(() => revocations.close())
@@ -53,7 +62,7 @@ export async function openFeed(
       lastError === undefined ? 'no heartbeat of the revocation feed came back' : lastError,
     ),
   )
-  return { publisher, revocations }
+  return Object.assign(listener, { publisher, revocations })
 }
 
 async function within<T>(ms: number, promise: Promise<T>, why: () => string): Promise<T> {

@@ -57,24 +57,29 @@ async function serveUntilStopped(options: Options): Promise<Answer> {
   return ready(config, running)
 }
 
-function ready(config: Config, running: RunningBroker): Answer {
-  const { publicUrl, adminUrl, mtlsUrl = null, controlPath = null } = running
+async function ready(config: Config, running: RunningBroker): Promise<Answer> {
+  const { publicUrl, adminUrl, mtlsUrl = null, controlPath = null, consoleUrl } = running
+  const firstLink = (await running.firstLink()) ?? null
   const { issuer } = config
   const store = config.store.kind
   return {
-    json: { issuer, publicUrl, adminUrl, mtlsUrl, controlPath, store },
+    json: { issuer, publicUrl, adminUrl, mtlsUrl, controlPath, consoleUrl, firstLink, store },
     text: [
       'ready',
       table([
         ['issuer', issuer],
         ['listens', publicUrl],
         ['mTLS', mtlsUrl === null ? undefined : `${mtlsUrl}, for ${config.mtls?.url}`],
-        ['admin', adminUrl],
+        ['console', `${consoleUrl} (listens at ${adminUrl})`],
         ['store', store],
       ]),
+      ...(firstLink === null ? [] : ['', FIRST_LINK, firstLink]),
     ].join('\n'),
   }
 }
+
+const FIRST_LINK =
+  'Nobody can sign in to the console yet. This link, good once and for an hour, makes the first admin:'
 
 /** The first signal drains, the second ends the process at once. */
 function stopOnSignals(running: RunningBroker, log: Logger): void {

@@ -5,7 +5,7 @@ import { adminApp, mtlsApp, publicApp } from './app.ts'
 import { type Connections, followConnections } from './connections.ts'
 import { createFeedStreams } from './feed.ts'
 import { createGuard } from './guard.ts'
-import { readinessOf } from './health.ts'
+import { type Readiness, readinessOf } from './health.ts'
 import { createLog } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import { createTlsServer } from './mtls.ts'
@@ -27,6 +27,8 @@ export interface BrokerServer {
    * flight finish for at most `limits.drainMs`, then cuts what is left.
    */
   close(): Promise<void>
+  /** What `/readyz` says. */
+  readiness(): Promise<Readiness>
   /** The bound addresses, for programs on this machine; valid after `listen`. */
   readonly publicUrl: string
   readonly adminUrl: string
@@ -122,6 +124,7 @@ export async function createServer(parts: BrokerParts): Promise<BrokerServer> {
   return {
     listen,
     close,
+    readiness: app.readiness,
     get publicUrl() {
       return bound().public
     },
