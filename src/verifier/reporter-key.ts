@@ -1,9 +1,9 @@
 /** The key a verifier's reports are signed with: that of a client which the broker knows. */
-import { createPrivateKey, KeyObject } from 'node:crypto'
+import { createPrivateKey, createPublicKey, KeyObject } from 'node:crypto'
 import { open } from 'node:fs/promises'
 import { isJsonObject, type Json, parseJson } from '../lib/json.ts'
 import { type Algorithm, isAlgorithm } from '../token/algorithm.ts'
-import { signBytes } from '../token/jws.ts'
+import { importJwk } from '../token/jwk.ts'
 
 export interface ReporterKey {
   readonly algorithm: Algorithm
@@ -35,7 +35,7 @@ export async function readReporterKey(key: string | KeyObject): Promise<Reporter
   if (alg !== undefined && !isAlgorithm(alg)) throw new Error(`${wrong}: its alg is not known`)
   const algorithm = alg ?? algorithmOf(found)
   try {
-    signBytes(Buffer.from(file), { algorithm, key: found })
+    importJwk(createPublicKey(found).export({ format: 'jwk' }), [algorithm])
   } catch {
     throw new Error(`${wrong}: it cannot sign with its alg`)
   }

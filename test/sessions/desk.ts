@@ -94,7 +94,9 @@ export async function startDesk(
   const koa = new Koa()
   koa.silent = true
   koa.use(async (ctx, next) => {
-    ctx.req.on('data', (chunk: Buffer) => bodies.push(chunk.toString()))
+    const chunks: Buffer[] = []
+    ctx.req.on('data', (chunk: Buffer) => chunks.push(chunk))
+    ctx.req.on('end', () => bodies.push(Buffer.concat(chunks).toString()))
     const ours = async () => void (await answer(ctx, next))
     await (desk.before === undefined ? ours() : desk.before(ctx, ours))
   })

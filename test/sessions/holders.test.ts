@@ -1,0 +1,148 @@
+// Who holds the revocations, as an admin sees it.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { memoryLedger } from '../../src/ledger/memory.ts'
+import type { Revocation } from '../../src/revocation/target.ts'
+import { createHolders, keepHolder } from '../../src/sessions/holders.ts'
+import type { VerifiedReport } from '../../src/sessions/report.ts'
+import { until } from '../support/redis.ts'
+
+function scene() {
+  const clock = { now: 1_800_000_000 }
+  const { documents } = memoryLedger({ role: 'broker', clock: () => clock.now })
+  const revocations = { heard: { me: clock.now } as Record<string, number>, fresh: true }
+  const options = { documents: documents!, revocations, clock: () => clock.now }
+  const holders = createHolders({ ...options, origin: 'broker-one', everyMs: 5 })
+  return { clock, documents: documents!, revocations, options, holders }
+}
+
+const reportOf = (change: Partial<VerifiedReport> = {}): VerifiedReport => ({
+  clientId: 'notes',
+  source: 'notes/verifier-one',
+  at: 1_800_000_000,
+  resource: 'https://mcp.example/mcp',
+  holder: 'verifier-one',
+  kind: 'verifier',
+  sequence: 1,
+  hearing: { heard: {}, fresh: true },
+  lost: 0,
+  sessions: [],
+  ...change,
+})
+
+const revocationAt = (at: number): Revocation => ({
+  id: `at-${at}`,
+  target: { kind: 'jti', value: 'j' },
+  at,
+  origin: 'me',
+  reason: 'a test',
+  by: 'a test',
+})
+
+test('a broker is a holder, and says so again and again', async () => {
+  const { holders, clock, revocations } = scene()
+  await until(async () => (await holders.list()).length === 1)
+  const [own] = await holders.list()
+  assert.deepEqual(own, {
+    id: 'broker-one',
+    kind: 'broker',
+    lastHeardAt: clock.now,
+    fresh: true,
+    lost: 0,
+    heard: { me: clock.now },
+    silent: false,
+  })
+  clock.now += 5
+  revocations.fresh = false
+  await until(async () => (await holders.list())[0]?.fresh === false)
+  assert.equal((await holders.list())[0]?.lastHeardAt, clock.now)
+  await holders.close()
+})
+
+test('a broker that stops is off the list', async () => {
+  const { holders, options } = scene()
+  const other = createHolders({ ...options, origin: 'broker-two', everyMs: 5 })
+  await until(async () => (await holders.list()).length === 2)
+  await other.close()
+  assert.deepEqual(
+    (await holders.list()).map(({ id }) => id),
+    ['broker-one'],
+  )
+  await holders.close()
+})
+
+test('who has a revocation is counted among those that are heard, and the silent are listed', async () => {
+  const { holders, documents, clock } = scene()
+  const { now } = clock
+  await keepHolder(documents, reportOf({ hearing: { heard: { me: now }, fresh: true } }), now)
+  await keepHolder(documents, reportOf({ holder: 'verifier-two', lost: 3 }), now - 11)
+  await until(async () => (await holders.list()).length === 3)
+  const [before, after] = await holders.holding([revocationAt(now - 1), revocationAt(now + 1)])
+  assert.deepEqual([before!.holding, before!.all], [2, 2])
+  assert.deepEqual([after!.holding, after!.all], [0, 2])
+  const told = Object.fromEntries(before!.holders.map((each) => [each.id, each]))
+  assert.deepEqual(
+    Object.entries(told)
+      .map(([id, { holds, silent, lost, client, server }]) => [
+        id,
+        holds,
+        silent,
+        lost,
+        client,
+        server,
+      ])
+      .sort(),
+    [
+      ['broker-one', true, false, 0, undefined, undefined],
+      ['verifier-one', true, false, 0, 'notes', 'https://mcp.example/mcp'],
+      ['verifier-two', false, true, 3, 'notes', 'https://mcp.example/mcp'],
+    ],
+  )
+  await holders.close()
+})
+
+test('a holder that says nothing is silent after ten seconds and gone after ten minutes', async () => {
+  const { holders, documents, clock } = scene()
+  await keepHolder(documents, reportOf(), clock.now)
+  const verifier = async () => (await holders.list()).find(({ kind }) => kind === 'verifier')
+  assert.equal((await verifier())?.silent, false)
+  clock.now += 11
+  assert.equal((await verifier())?.silent, true)
+  clock.now += 588
+  assert.equal((await verifier())?.silent, true)
+  clock.now += 2
+  assert.equal(await verifier(), undefined)
+  await holders.close()
+})
+
+test('two clients may call a process alike', async () => {
+  const { holders, documents, clock } = scene()
+  await keepHolder(documents, reportOf(), clock.now)
+  await keepHolder(documents, reportOf({ clientId: 'other' }), clock.now)
+  assert.equal((await holders.list()).filter(({ kind }) => kind === 'verifier').length, 2)
+  await holders.close()
+})
+
+test('a store that cannot be asked is told of, and the broker says that it is there again later', async () => {
+  const { documents } = memoryLedger({ role: 'broker', clock: () => Date.now() / 1000 })
+  const errors: unknown[] = []
+  let away = true
+  const holders = createHolders({
+    documents: {
+      ...documents!,
+      put: async (...all) => {
+        if (away) throw new Error('away')
+        return documents!.put(...all)
+      },
+    },
+    revocations: { heard: {}, fresh: true },
+    origin: 'broker-one',
+    everyMs: 5,
+    onError: (error) => errors.push(error),
+  })
+  await until(() => errors.length > 1)
+  assert.deepEqual(await holders.list(), [])
+  away = false
+  await until(async () => (await holders.list()).length === 1)
+  await holders.close()
+})
