@@ -19,7 +19,9 @@ const APPEND = `
     redis.call('HSET', KEYS[1], id, ends .. ' ' .. text)
     redis.call('XADD', KEYS[2], 'MAXLEN', '~', 1000, '*', 'n', n, 'i', id, 'x', ends, 't', text)
   end`
-const APPEND_ONE = `${APPEND} append(ARGV[1], ARGV[2], ARGV[3]) return 1`
+const APPEND_ALL = `${APPEND}
+  for i = 1, #ARGV, 3 do append(ARGV[i], ARGV[i + 1], ARGV[i + 2]) end
+  return 1`
 const RESTORE = `${APPEND}
   local put = 0
   for i = 1, #ARGV, 3 do
@@ -85,7 +87,9 @@ export function redisFeed(options: RedisFeedOptions): FeedTransport & { close():
   }
 
   const feed: FeedTransport & { close(): Promise<void> } = {
-    append: (text, expiresAt, id = text) => write(APPEND_ONE, argumentsOf({ id, text, expiresAt })),
+    append: (text, expiresAt, id = text) => write(APPEND_ALL, argumentsOf({ id, text, expiresAt })),
+
+    appendAll: (entries) => write(APPEND_ALL, entries.flatMap(argumentsOf)),
 
     async beat(heartbeat, epochs = []) {
       const link = feedLink()

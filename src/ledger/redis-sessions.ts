@@ -53,7 +53,7 @@ export function redisSessions(
   places: Pick<Places, 'runOnce'>,
   clock: () => number,
 ): SessionBook {
-  let turn: Promise<unknown> = Promise.resolve()
+  let turn: Promise<void> = Promise.resolve()
 
   async function read(id: string): Promise<Found> {
     const tag = shortHash(id)
@@ -118,10 +118,14 @@ export function redisSessions(
       } catch (error) {
         return Promise.reject(error)
       }
-      // One after another, so that this process never writes against itself.
-      const done = turn.then(() => applyAll(source, sequence, batch))
-      turn = done.catch(() => undefined)
-      return done
+      // One after another, so that this process never writes against itself. Those that wait behind
+      // one that is refused are refused with it: each would wait as long for the same store.
+      const own = turn.then(() => applyAll(source, sequence, batch))
+      turn = own
+      own.catch(() => {
+        if (turn === own) turn = Promise.resolve()
+      })
+      return own
     },
 
     async get(id) {

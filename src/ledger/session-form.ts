@@ -30,7 +30,7 @@ export function checkedUpdate(update: SessionUpdate, now: number): SessionUpdate
   checkId(copy.id as string, 'session id')
   const { firstAt, lastAt, identity, actions } = copy
   const wrong =
-    [copy.workload, copy.principal, copy.key].find((text) => !isText(text)) !== undefined ||
+    ![copy.workload, copy.principal, copy.key].every(isText) ||
     !isTexts(copy.actors) ||
     ![copy.issued, copy.spent, copy.refused].every(isCount) ||
     !isTime(copy.tokensUntil) ||

@@ -1,0 +1,465 @@
+/** What every session book promises; run unchanged for each store. */
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { after, before, describe, it } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type {
+  Session,
+  SessionAction,
+  SessionBook,
+  SessionUpdate,
+} from '../../src/ledger/session-book.ts'
+import { isRefusal } from './contract.ts'
+import type { BrokerStore } from './stores.ts'
+
+const now = (): number => Date.now() / 1000
+const newId = (): string => `sid-${randomUUID()}`
+const KEPT_SECONDS = 30 * 86_400
+
+export function updateOf(id: string, changes: Partial<SessionUpdate> = {}): SessionUpdate {
+  const lastAt = changes.lastAt ?? now()
+  return {
+    id,
+    workload: 'spiffe://corp.example/agent',
+    principal: 'user:corp/ann',
+    actors: [],
+    key: 'thumbprint',
+    firstAt: lastAt,
+    lastAt,
+    issued: 0,
+    spent: 0,
+    refused: 0,
+    tokensUntil: 0,
+    actions: [],
+    ...changes,
+  }
+}
+
+export function actionOf(at: number, changes: Partial<SessionAction> = {}): SessionAction {
+  return { at, outcome: 'spent', by: 'gateway', ...changes }
+}
+
+const long = 'x'.repeat(2049)
+const wrongUpdates: readonly [what: string, changes: Record<string, unknown>][] = [
+  ['an id with a space', { id: 'a b' }],
+  ['an empty id', { id: '' }],
+  ['no workload', { workload: undefined }],
+  ['a workload of 2 KiB', { workload: long }],
+  ['half a surrogate pair', { principal: '\ud800' }],
+  ['actors that are no list', { actors: 'a' }],
+  ['an actor that is no text', { actors: [1] }],
+  ['a negative count', { issued: -1 }],
+  ['half a count', { spent: 0.5 }],
+  ['a count that is a text', { refused: '1' }],
+  ['no end of tokens', { tokensUntil: Number.NaN }],
+  ['times in milliseconds', { firstAt: Date.now(), lastAt: Date.now() }],
+  ['a time a week ahead', { lastAt: now() + 7 * 86_400 }],
+  ['times the wrong way round', { firstAt: 200, lastAt: 100 }],
+  ['actions that are no list', { actions: {} }],
+  ['21 actions', { actions: Array.from({ length: 21 }, () => actionOf(1)) }],
+  ['an action without its time', { actions: [{ outcome: 'spent', by: 'a' }] }],
+  ['an action of another outcome', { actions: [actionOf(1, { outcome: 'lost' as 'spent' })] }],
+  ['an action said by nobody', { actions: [{ at: 1, outcome: 'spent' }] }],
+  ['an action with a server that is no text', { actions: [{ ...actionOf(1), server: 1 }] }],
+  [
+    'an action of 16 KiB besides its arguments',
+    { actions: [{ ...actionOf(1), more: 'x'.repeat(17_000) }] },
+  ],
+  ['an identity that is no object', { identity: 'x' }],
+  ['an identity without attributes', { identity: { kind: 'a', issuer: 'b', endsAt: 1 } }],
+  [
+    'an identity of 16 KiB',
+    {
+      identity: {
+        kind: 'a',
+        issuer: 'b',
+        endsAt: 1,
+        attributes: Object.fromEntries(Array.from({ length: 9 }, (_, n) => [n, 'x'.repeat(2000)])),
+      },
+    },
+  ],
+]
+
+export function sessionsContract(
+  name: string,
+  make: () => Promise<BrokerStore>,
+  skip: string | false = false,
+): void {
+  describe(`${name} keeps the promise of session books`, { skip }, () => {
+    let store: BrokerStore
+    let book: SessionBook
+    before(async () => {
+      store = await make()
+      book = store.sessions
+    })
+    after(() => store?.close())
+
+    async function sessionOf(id: string): Promise<Session> {
+      return (await book.get(id))?.session ?? assert.fail(`no session ${id}`)
+    }
+
+    async function allSince(since: number, size: number): Promise<Session[]> {
+      const all: Session[] = []
+      let after: Session | undefined
+      for (;;) {
+        const page = await book.list({ after, since, limit: size })
+        all.push(...page)
+        if (page.length < size) return all
+        after = page.at(-1)
+      }
+    }
+
+    it('a session is what its updates say', async () => {
+      const id = newId()
+      const at = Math.floor(now()) - 10.25
+      const identity = {
+        kind: 'x509-svid',
+        issuer: 'corp.example',
+        attributes: { namespace: 'ci', groups: ['a', 'b'] },
+        endsAt: at + 60,
+      }
+      const action = actionOf(at, {
+        outcome: 'issued',
+        server: 'https://a.example/mcp',
+        method: 'tools/call',
+        name: 'read',
+        task: 'task-1',
+        address: '192.0.2.1',
+        by: 'broker',
+        jti: 'jti-1',
+        arguments: { path: '/ü', deep: [[1]] },
+      })
+      const update = updateOf(id, {
+        actors: ['spiffe://corp.example/parent'],
+        firstAt: at - 3,
+        lastAt: at,
+        issued: 2,
+        refused: 1,
+        tokensUntil: at + 30,
+        identity,
+        actions: [action],
+      })
+      await book.apply('broker-1', 1, [update])
+      assert.deepEqual(await book.get(id), {
+        session: {
+          id,
+          workload: update.workload,
+          principal: update.principal,
+          actors: update.actors,
+          key: update.key,
+          firstSeen: at - 3,
+          lastSeen: at,
+          issued: 2,
+          spent: 0,
+          refused: 1,
+          tokensUntil: at + 30,
+          identity,
+          address: '192.0.2.1',
+          task: 'task-1',
+          lastAction: action,
+          servers: ['https://a.example/mcp'],
+        },
+        actions: [action],
+      })
+      assert.deepEqual(
+        (await book.list({ since: at - 1, limit: 1000 })).find((session) => session.id === id),
+        await sessionOf(id),
+      )
+      assert.equal(await book.get(newId()), undefined)
+    })
+
+    it('counts are sums over sources, first and last seen the extremes, in any order', async () => {
+      const id = newId()
+      const at = Math.floor(now()) - 100
+      await book.apply('a', 5, [updateOf(id, { firstAt: at, lastAt: at + 5, issued: 1 })])
+      await book.apply('b', 1, [
+        updateOf(id, { firstAt: at - 9, lastAt: at - 2, spent: 2, tokensUntil: at + 7 }),
+      ])
+      await book.apply('c', 9, [
+        updateOf(id, { firstAt: at + 8, lastAt: at + 9, refused: 3, tokensUntil: at + 2 }),
+      ])
+      await book.apply('a', 6, [updateOf(id, { firstAt: at + 1, lastAt: at + 1, issued: 1 })])
+      const { firstSeen, lastSeen, issued, spent, refused, tokensUntil } = await sessionOf(id)
+      assert.deepEqual([firstSeen, lastSeen, tokensUntil], [at - 9, at + 9, at + 7])
+      assert.deepEqual([issued, spent, refused], [2, 2, 3])
+      const { address, task, lastAction, servers, identity } = await sessionOf(id)
+      assert.deepEqual(
+        [address, task, lastAction, servers, identity],
+        [undefined, undefined, undefined, [], undefined],
+      )
+    })
+
+    it('a batch sent again counts once, for each session by itself', async () => {
+      const [one, two] = [newId(), newId()]
+      const at = now()
+      const of = (id: string) => updateOf(id, { lastAt: at, spent: 1, actions: [actionOf(at)] })
+      await book.apply('again', 7, [of(one)])
+      // Half of it was kept when the answer was lost.
+      for (let n = 0; n < 3; n++) await book.apply('again', 7, [of(one), of(two)])
+      await Promise.all(
+        Array.from({ length: 20 }, () => book.apply('again', 8, [of(one), of(two)])),
+      )
+      await book.apply('again', 7, [of(one), of(two)])
+      for (const id of [one, two]) {
+        const found = await book.get(id)
+        assert.equal(found?.session.spent, 2)
+        assert.equal(found?.actions.length, 2)
+      }
+      await book.apply('another', 7, [of(one)])
+      assert.equal((await sessionOf(one)).spent, 3)
+    })
+
+    it('a sequence counts for its source, and of twenty sources each is known', async () => {
+      const id = newId()
+      for (let round = 0; round < 2; round++) {
+        for (let n = 0; n < 20; n++) {
+          await book.apply(`source-${n}`, 0, [updateOf(id, { spent: 1 })])
+        }
+      }
+      assert.equal((await sessionOf(id)).spent, 20)
+    })
+
+    it('of many at once from many sources, none is lost', async () => {
+      const ids = [newId(), newId(), newId()]
+      await Promise.all(
+        Array.from({ length: 60 }, (_, n) =>
+          book.apply(
+            `at-once-${n}`,
+            1,
+            ids.map((id) => updateOf(id, { issued: 1, actions: [actionOf(now() - n)] })),
+          ),
+        ),
+      )
+      for (const id of ids) {
+        const found = await book.get(id)
+        assert.equal(found?.session.issued, 60)
+        assert.equal(found?.actions.length, 50)
+      }
+    })
+
+    it('the newest 50 actions are kept, newest first, whenever they are heard of', async () => {
+      const id = newId()
+      const at = Math.floor(now()) - 1000
+      const batches = [
+        [9, 8, 7].map((n) => actionOf(at + n)),
+        Array.from({ length: 20 }, (_, n) => actionOf(at + 100 - n, { name: `b${n}` })),
+        Array.from({ length: 20 }, (_, n) => actionOf(at + 60 - n)),
+        Array.from({ length: 20 }, (_, n) => actionOf(at + 200 - n)),
+        [actionOf(at + 50.5), actionOf(at + 1)],
+      ]
+      for (const [n, actions] of batches.entries()) {
+        await book.apply(`actions-${n % 2}`, n, [updateOf(id, { lastAt: at + 300, actions })])
+      }
+      const times = (await book.get(id))?.actions.map((action) => action.at)
+      const newest = batches.flat().map((action) => action.at)
+      assert.deepEqual(times, newest.sort((a, b) => b - a).slice(0, 50))
+      assert.equal((await sessionOf(id)).lastAction?.at, at + 200)
+    })
+
+    it('of one time, the first of an update is the newest, and none is lost', async () => {
+      const id = newId()
+      const at = now()
+      const actions = ['d', 'c', 'b', 'b'].map((name) => actionOf(at, { name }))
+      await book.apply('same', 1, [updateOf(id, { lastAt: at, actions })])
+      const found = await book.get(id)
+      assert.deepEqual(
+        found?.actions.map((action) => action.name),
+        ['d', 'c', 'b', 'b'],
+      )
+      assert.equal(found.session.lastAction?.name, 'd')
+    })
+
+    it('address, task and servers are those of the last actions that had one', async () => {
+      const id = newId()
+      const at = Math.floor(now()) - 100
+      const server = (n: number): string => `https://${n}.example/mcp`
+      const later = actionOf(at + 10, { address: 'later', task: 'later', server: server(9) })
+      await book.apply('a', 1, [updateOf(id, { actions: [later] })])
+      const actions = [
+        actionOf(at + 20),
+        actionOf(at + 11, { address: 'latest' }),
+        ...Array.from({ length: 9 }, (_, n) => actionOf(at + 9 - n, { server: server(n) })),
+        actionOf(at - 10, { address: 'older', task: 'older', server: server(9) }),
+      ]
+      await book.apply('b', 1, [updateOf(id, { actions })])
+      const session = await sessionOf(id)
+      assert.deepEqual([session.address, session.task], ['latest', 'later'])
+      assert.deepEqual(session.servers, [9, 0, 1, 2, 3, 4, 5, 6].map(server))
+      assert.equal(session.lastAction?.at, at + 20)
+    })
+
+    it('who it is, only brokers say: those who issue, or know the identity', async () => {
+      const id = newId()
+      const other = { workload: 'w2', principal: 'p2', actors: ['x'], key: 'k2' }
+      await book.apply('gateway', 1, [updateOf(id, { spent: 1, ...other })])
+      assert.equal((await sessionOf(id)).workload, 'w2', 'heard of for the first time')
+      await book.apply('broker', 1, [updateOf(id, { issued: 1 })])
+      await book.apply('gateway', 2, [updateOf(id, { spent: 1, ...other })])
+      const { workload, principal, actors, key, spent } = await sessionOf(id)
+      const own = updateOf(id)
+      assert.deepEqual(
+        [workload, principal, actors, key, spent],
+        [own.workload, own.principal, own.actors, own.key, 2],
+      )
+    })
+
+    it('an older identity does not replace a newer one, and none replaces none', async () => {
+      const id = newId()
+      const at = now() - 50
+      const identity = (issuer: string) => ({ kind: 'jwt', issuer, attributes: {}, endsAt: at })
+      await book.apply('a', 1, [updateOf(id, { lastAt: at, identity: identity('new') })])
+      await book.apply('b', 1, [updateOf(id, { lastAt: at - 9, identity: identity('old') })])
+      await book.apply('c', 1, [updateOf(id, { issued: 1 })])
+      assert.equal((await sessionOf(id)).identity?.issuer, 'new')
+    })
+
+    it('arguments too large to keep are left out, and the action counts', async () => {
+      const id = newId()
+      const at = now()
+      const actions = [
+        actionOf(at, { name: 'large', arguments: 'x'.repeat(20_000) }),
+        actionOf(at - 1, { name: 'small', arguments: 'x'.repeat(10_000) }),
+      ]
+      await book.apply('large', 1, [updateOf(id, { spent: 1, actions })])
+      const found = await book.get(id)
+      assert.deepEqual(
+        found?.actions.map((action) => [action.name, String(action.arguments).length]),
+        [
+          ['large', 'undefined'.length],
+          ['small', 10_000],
+        ],
+      )
+      assert.equal(found.session.spent, 1)
+    })
+
+    it('an update is kept as it was given, whatever its giver does with it', async () => {
+      const id = newId()
+      const actors = ['a']
+      const applied = book.apply('mutable', 1, [updateOf(id, { actors })])
+      actors.push('b')
+      await applied
+      const session = (await sessionOf(id)) as unknown as { actors: string[] }
+      session.actors.push('c')
+      assert.deepEqual((await sessionOf(id)).actors, ['a'])
+    })
+
+    for (const [what, changes] of wrongUpdates) {
+      it(`an update with ${what} is our caller's mistake, and nothing of its batch is kept`, async () => {
+        const good = newId()
+        const wrong = { ...updateOf(newId()), ...changes } as SessionUpdate
+        await assert.rejects(book.apply('wrong', 1, [updateOf(good), wrong]), TypeError)
+        assert.equal(await book.get(good), undefined)
+      })
+    }
+
+    it('sources, sequences, ids and pages take no other form', async () => {
+      const update = updateOf(newId())
+      for (const source of ['', 'a b', 'a'.repeat(257), 'ä']) {
+        await assert.rejects(book.apply(source, 1, [update]), TypeError)
+      }
+      for (const sequence of [-1, 0.5, Number.NaN, 2 ** 53]) {
+        await assert.rejects(book.apply('a', sequence, [update]), TypeError)
+      }
+      await assert.rejects(book.apply('a', 1, [update, update]), TypeError, 'twice in one batch')
+      for (const id of ['', 'a b', 'ä']) {
+        await assert.rejects(book.get(id), TypeError)
+        await assert.rejects(book.list({ after: { lastSeen: 1, id }, limit: 1 }), TypeError)
+      }
+      for (const limit of [0, -1, 1.5, 1001, Number.NaN]) {
+        await assert.rejects(book.list({ limit }), TypeError)
+      }
+      await assert.rejects(book.list({ since: Number.NaN, limit: 1 }), TypeError)
+      const after = { lastSeen: Number.NaN, id: 'a' }
+      await assert.rejects(book.list({ after, limit: 1 }), TypeError)
+      await book.apply('nothing', 1, [])
+    })
+
+    it('lists go by descending last seen and then descending id, page by page', async () => {
+      const base = Math.floor(now()) + 1000
+      const all = Array.from({ length: 130 }, (_, n) =>
+        updateOf(newId(), { lastAt: base + (n % 10) * 0.001, spent: n }),
+      )
+      await book.apply('listed', 1, all)
+      const sorted = all.sort((a, b) => b.lastAt - a.lastAt || (a.id < b.id ? 1 : -1))
+      for (const size of [1, 7, 13, 65, 1000]) {
+        const listed = await allSince(base, size)
+        assert.deepEqual(
+          listed.map(({ id }) => id),
+          sorted.map(({ id }) => id),
+        )
+      }
+      const since = base + 0.005
+      assert.deepEqual(
+        (await allSince(since, 9)).map(({ id }) => id),
+        sorted.filter(({ lastAt }) => lastAt >= since).map(({ id }) => id),
+      )
+      assert.deepEqual(await book.list({ since: base + 5, limit: 5 }), [])
+    })
+
+    it('while others are seen, no page leaves out one that was not, or shows it twice', async () => {
+      const base = Math.floor(now()) + 2000
+      const steady = Array.from({ length: 60 }, (_, n) =>
+        updateOf(newId(), { lastAt: base + Math.floor(n / 7) }),
+      )
+      const moving = Array.from({ length: 20 }, () => newId())
+      await book.apply('steady', 1, [
+        ...steady,
+        ...moving.map((id) => updateOf(id, { lastAt: base })),
+      ])
+      let reading = true
+      const writing = (async () => {
+        for (let n = 0; reading; n++) {
+          const id = String(moving[n % 20])
+          await book.apply('moving', n, [updateOf(id, { lastAt: base + (n % 90) / 9 })])
+        }
+      })()
+      const expected = steady.map(({ id }) => id).sort()
+      for (let round = 0; round < 6; round++) {
+        const listed = (await allSince(base, 5)).map(({ id }) => id)
+        const seen = listed.filter((id) => expected.includes(id))
+        assert.deepEqual(seen.sort(), expected)
+      }
+      reading = false
+      await writing
+    })
+
+    it('a session is forgotten 30 days after it was last seen', async () => {
+      const [ends, stays, over] = [newId(), newId(), newId()]
+      const lastAt = now() - KEPT_SECONDS + 1
+      const actions = [actionOf(lastAt)]
+      await book.apply('old', 1, [
+        updateOf(ends, { lastAt, spent: 1, actions }),
+        updateOf(stays, { lastAt: lastAt + 60, spent: 1, actions }),
+        updateOf(over, { lastAt: lastAt - 60, spent: 1, actions }),
+      ])
+      assert.equal((await sessionOf(ends)).spent, 1)
+      assert.equal(await book.get(over), undefined)
+      await sleep(1300)
+      assert.equal(await book.get(ends), undefined)
+      assert.equal((await sessionOf(stays)).spent, 1)
+      const listed = async () => (await allSince(0, 50)).map(({ id }) => id)
+      assert.ok((await listed()).includes(stays))
+      assert.ok(!(await listed()).includes(ends))
+      assert.ok(!(await listed()).includes(over))
+      await book.apply('old', 2, [updateOf(ends, { spent: 5 })])
+      const found = await book.get(ends)
+      assert.deepEqual([found?.session.spent, found?.actions], [5, []], 'it begins anew')
+      assert.ok((await listed()).includes(ends))
+    })
+
+    it('a store that is gone is a quick refusal for every call', async () => {
+      await store.breakStore()
+      const startedMs = performance.now()
+      const refused = isRefusal('ledger_unavailable')
+      await assert.rejects(book.apply('a', 1, [updateOf(newId())]), refused)
+      await assert.rejects(book.get('a'), refused)
+      await assert.rejects(book.list({ limit: 1 }), refused)
+      await assert.rejects(book.list({ after: { lastSeen: now(), id: 'a' }, limit: 1 }), refused)
+      const together = Array.from({ length: 50 }, (_, n) =>
+        book.apply(`gone-${n}`, 1, [updateOf(newId())]),
+      )
+      for (const { status } of await Promise.allSettled(together)) assert.equal(status, 'rejected')
+      assert.ok(performance.now() - startedMs < 10_000, 'none hangs')
+    })
+  })
+}
