@@ -5,7 +5,10 @@ import type { FeedTransport, KeptEntry } from './feed.ts'
 /** Where a feed of one process keeps its entries over a restart. */
 export interface FeedStore {
   load(): readonly KeptEntry[]
-  /** Resolves when durable; an entry with the same id is replaced. */
+  /**
+   * Resolves when durable; an entry with the same id is replaced. Those saved in the same turn become
+   * durable together, or none of them.
+   */
   save(entry: KeptEntry): Promise<void>
 }
 
@@ -29,6 +32,12 @@ export function memoryFeed(store?: FeedStore): FeedTransport {
       const entry = { id, text, expiresAt }
       await store?.save(entry)
       followers.entry(entry)
+    },
+
+    async appendAll(entries) {
+      load()
+      await Promise.all(entries.map((entry) => store?.save(entry)))
+      for (const entry of entries) followers.entry(entry)
     },
 
     async beat(heartbeat) {
