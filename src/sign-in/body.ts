@@ -52,7 +52,8 @@ async function read(ctx: Context): Promise<Buffer> {
   if (Number(ctx.req.headers['content-length'] ?? 0) > MAX_BODY_BYTES) tooLarge()
   const chunks: Buffer[] = []
   let length = 0
-  for await (const chunk of ctx.req as AsyncIterable<Buffer>) {
+  // The connection stays, so that the refusal can be told.
+  for await (const chunk of ctx.req.iterator({ destroyOnReturn: false })) {
     length += chunk.length
     if (length > MAX_BODY_BYTES) tooLarge()
     chunks.push(chunk)

@@ -14,7 +14,7 @@ const LIMITS = {
   ceremony: { each: 120, all: 2000, seconds: 600 },
   /** Device codes asked for. */
   device: { each: 30, all: 300, seconds: 600 },
-  /** User codes entered: of 20^8 there are a handful at a time. */
+  /** User codes that nobody was given: of 20^8 there are a handful at a time. */
   user_code: { each: 20, all: 500, seconds: 600 },
   /** Polls and refreshes. */
   token: { each: 300, all: 3000, seconds: 60 },
@@ -23,31 +23,53 @@ const LIMITS = {
 export type Limited = keyof typeof LIMITS
 
 export interface Limits {
-  /** Counts one try. @throws {AdminRefusal} too_many_requests */
+  /** Counts one try. @throws {AdminRefusal} too_many_requests when there were too many before */
   count(what: Limited, address: string | undefined): void
+  /** Counts nothing. @throws {AdminRefusal} too_many_requests */
+  check(what: Limited, address: string | undefined): void
+  /** Counts one that failed, for `check`. */
+  note(what: Limited, address: string | undefined): void
 }
 
 const MAX_ADDRESSES = 20_000
 
 export function createLimits(clock: () => number): Limits {
   const windows = new BoundedMap<string, { from: number; count: number }>(MAX_ADDRESSES)
-  function add(name: string, limit: number, seconds: number): void {
+
+  function windowOf(name: string, seconds: number) {
     const now = clock()
-    let window = windows.get(name)
-    if (window === undefined || !(now < window.from + seconds)) {
-      window = { from: now, count: 0 }
-      windows.set(name, window)
-    }
-    window.count += 1
-    if (window.count <= limit) return
-    const retryAfterSeconds = Math.max(1, Math.ceil(window.from + seconds - now))
-    refuseAdmin({ code: 'too_many_requests', retryAfterSeconds })
+    const there = windows.get(name)
+    if (there !== undefined && now < there.from + seconds) return there
+    const fresh = { from: now, count: 0 }
+    windows.set(name, fresh)
+    return fresh
   }
+
+  function namesOf(what: Limited, address: string | undefined) {
+    const { each, all } = LIMITS[what]
+    return [[`${what} ${network(address)}`, each] as const, [what, all] as const]
+  }
+
+  function check(what: Limited, address: string | undefined): void {
+    const { seconds } = LIMITS[what]
+    for (const [name, limit] of namesOf(what, address)) {
+      const { from, count } = windowOf(name, seconds)
+      if (count < limit) continue
+      const retryAfterSeconds = Math.max(1, Math.ceil(from + seconds - clock()))
+      refuseAdmin({ code: 'too_many_requests', retryAfterSeconds })
+    }
+  }
+
+  function note(what: Limited, address: string | undefined): void {
+    for (const [name] of namesOf(what, address)) windowOf(name, LIMITS[what].seconds).count += 1
+  }
+
   return {
+    check,
+    note,
     count(what, address) {
-      const { each, all, seconds } = LIMITS[what]
-      add(`${what} ${network(address)}`, each, seconds)
-      add(what, all, seconds)
+      check(what, address)
+      note(what, address)
     },
   }
 }

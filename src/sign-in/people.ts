@@ -28,6 +28,23 @@ export function createPeople(parts: PeopleParts): People {
     return found
   }
 
+  /** An admin stops being one only after it is sure that there is another; who stays one comes back. */
+  async function leaving(id: string, isAdmin: boolean, change: () => Promise<void>) {
+    if (!isAdmin) return await change()
+    await roster.leave(id)
+    try {
+      await change()
+    } catch (error) {
+      await roster.add(id)
+      throw error
+    }
+  }
+
+  async function endSignInsOf(id: string): Promise<void> {
+    await parts.browsers.endAllOf(id)
+    await parts.store.endGrantsOf(id)
+  }
+
   const about = (id: string | undefined, by: Admin, evidence: Record<string, unknown>) => ({
     ...(id === undefined ? {} : { principal: `person:${id}` }),
     evidence: { ...evidence, by: by.id },
@@ -52,36 +69,37 @@ export function createPeople(parts: PeopleParts): People {
       const to = parseRole(role)
       const { name, role: from } = await person(id)
       if (from === to) return
-      if (from === 'admin') await roster.leave(id)
-      await trail.event('role_changed', about(id, by, { name, from, to }))
-      const changed = await people.change(id, (there) => ({ ...there, role: to }))
-      if (to === 'admin' && changed.passkeys.length > 0) await roster.add(id)
+      await leaving(id, from === 'admin', async () => {
+        await trail.event('role_changed', about(id, by, { name, from, to }))
+        const changed = await people.change(id, (there) => ({ ...there, role: to }))
+        if (to === 'admin' && changed.passkeys.length > 0) await roster.add(id)
+      })
     },
 
     async remove(id, by) {
       const { name, role } = await person(id)
-      if (role === 'admin') await roster.leave(id)
-      await trail.event('person_removed', about(id, by, { name, role }))
-      // From here on nothing of theirs is believed: whoever asks is looked up each time.
-      await people.remove(id)
-      await parts.browsers.endAllOf(id)
-      await parts.store.endGrantsOf(id)
+      await leaving(id, role === 'admin', async () => {
+        await trail.event('person_removed', about(id, by, { name, role }))
+        // From here on nothing of theirs is believed: whoever asks is looked up each time.
+        await people.remove(id)
+      })
+      await endSignInsOf(id)
     },
 
     async removePasskey(id, passkey, by) {
       const { name, role, passkeys } = await person(id)
       const gone = passkeys.find((each) => each.id === passkey)
       if (gone === undefined) refuseAdmin({ code: 'not_found', what: 'passkey' })
-      if (role === 'admin' && passkeys.length === 1) await roster.leave(id)
-      await trail.event('passkey_removed', about(id, by, { name, passkey, label: gone.label }))
-      await people.change(id, (there) => ({
-        ...there,
-        passkeys: there.passkeys.filter((each) => each.id !== passkey),
-      }))
+      await leaving(id, role === 'admin' && passkeys.length === 1, async () => {
+        await trail.event('passkey_removed', about(id, by, { name, passkey, label: gone.label }))
+        await people.change(id, (there) => ({
+          ...there,
+          passkeys: there.passkeys.filter((each) => each.id !== passkey),
+        }))
+      })
       await people.releaseCredential(gone.credentialId)
       // Whoever holds what was removed may have signed in with it.
-      await parts.browsers.endAllOf(id)
-      await parts.store.endGrantsOf(id)
+      await endSignInsOf(id)
     },
   }
 }

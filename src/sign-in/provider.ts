@@ -17,6 +17,8 @@ import type { Site } from './options.ts'
 
 export const CONSOLE_CLIENT = 'writ-console'
 export const CLI_CLIENT = 'writ-cli'
+/** Of a browser on its way through the provider's pages. */
+export const PROVIDER_COOKIE = '__Host-writ_provider'
 export const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
 export const ROLE_SCOPES: readonly string[] = ROLES.map((role) => `writ:${role}`)
 
@@ -63,7 +65,7 @@ export function createSignInProvider(parts: ProviderParts): Provider {
     clientAuthMethods: ['none'],
     cookies: {
       names: {
-        session: '__Host-writ_provider',
+        session: PROVIDER_COOKIE,
         interaction: '__Secure-writ_interaction',
         resume: '__Secure-writ_resume',
       },

@@ -1,7 +1,6 @@
 /** Every path of sign-in. Beneath `/sign-in` and `/oauth` anything else is 404. */
 import type { Context, Middleware, Next } from 'koa'
-import type { AdminReason } from './admin-refusal.ts'
-import { AdminRefusal } from './admin-refusal.ts'
+import { type AdminReason, AdminRefusal, refuseAdmin } from './admin-refusal.ts'
 import { receiveJson } from './body.ts'
 import { type BrowserSignIns, cookieOf, SESSION_COOKIE, setCookie } from './browser-sign-ins.ts'
 import type { ConsoleFlow } from './console-flow.ts'
@@ -13,7 +12,7 @@ import { metadataOf } from './metadata.ts'
 import type { Site } from './options.ts'
 import { FILES, setHeaders } from './page.ts'
 import { checkCsrf, checkPage } from './page-guard.ts'
-import { PATHS } from './provider.ts'
+import { PATHS, PROVIDER_COOKIE } from './provider.ts'
 import { answerRefusal, enrolPage, nothingPage, signedOutPage } from './route-pages.ts'
 import type { Trail } from './trail.ts'
 
@@ -55,7 +54,10 @@ export function createRoutes(parts: RouteParts): Middleware {
     [`GET ${PATHS.device}`]: parts.providePage,
     [`POST ${PATHS.device}`]: (ctx) => {
       checkPage(ctx, site)
-      limits.count('user_code', ctx.req.socket.remoteAddress)
+      // Whoever had the page before has this cookie; oidc-provider fails over those who have not.
+      const before = cookieOf(ctx, PROVIDER_COOKIE)
+      if (before === undefined) refuseAdmin({ code: 'page_refused', check: 'csrf' })
+      limits.check('user_code', ctx.req.socket.remoteAddress)
       return parts.providePage(ctx)
     },
     [`POST ${PATHS.deviceAuthorization}`]: parts.oauth,

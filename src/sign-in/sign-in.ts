@@ -55,7 +55,11 @@ export async function createSignIn(
   const pages = createDevicePages({
     asking,
     clock,
-    codeRefused: (ctx: Context) => trail.refused({ code: 'user_code_refused' }, addressOf(ctx)),
+    async codeRefused(ctx: Context) {
+      const address = ctx.req.socket.remoteAddress
+      limits.note('user_code', address)
+      await trail.refused({ code: 'user_code_refused' }, { address })
+    },
   })
 
   const provider = createSignInProvider({
@@ -133,8 +137,4 @@ export async function createSignIn(
     /** Nothing is held open: what is kept is in the store. */
     close: async () => undefined,
   }
-}
-
-function addressOf(ctx: Context) {
-  return { address: ctx.req.socket.remoteAddress }
 }

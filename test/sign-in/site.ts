@@ -131,6 +131,8 @@ export interface Request {
   readonly headers?: Record<string, string | string[]>
   readonly json?: unknown
   readonly form?: Record<string, string>
+  /** Of loopback, from where it comes; limits are counted by it. */
+  readonly address?: string
 }
 
 /** One request with exactly these headers. */
@@ -150,6 +152,7 @@ export function send(url: string, request: Request = {}): Promise<Answer> {
       method: request.method ?? (body === undefined ? 'GET' : 'POST'),
       // Node 24 would try both families for `localhost`; the server listens on one.
       family: 4,
+      localAddress: request.address,
       agent: false,
       headers: { ...(body === undefined ? {} : { 'content-type': type }), ...request.headers },
     },
@@ -172,13 +175,22 @@ export function send(url: string, request: Request = {}): Promise<Answer> {
   return promise
 }
 
+let addresses = 0
+/** Each browser has its own. */
+function nextAddress(): string {
+  addresses += 1
+  return `127.1.${addresses >> 8}.${addresses & 255}`
+}
+
 /** Keeps cookies by path, follows nothing by itself, and says where a request came from. */
 export class Browser {
   readonly cookies = new Map<string, { value: string; path: string }>()
   readonly #site: Pick<Site, 'url'>
+  readonly #address: string
 
-  constructor(site: Pick<Site, 'url'>) {
+  constructor(site: Pick<Site, 'url'>, address = nextAddress()) {
     this.#site = site
+    this.#address = address
   }
 
   cookieHeader(path: string): string {
@@ -215,7 +227,8 @@ export class Browser {
   async send(path: string, request: Request): Promise<Answer> {
     const cookie = this.cookieHeader(path.split('?')[0]!)
     const headers = { ...(cookie === '' ? {} : { cookie }), ...request.headers }
-    const answer = await send(`${this.#site.url}${path}`, { ...request, headers })
+    const sent = { ...request, headers, address: this.#address }
+    const answer = await send(`${this.#site.url}${path}`, sent)
     for (const line of answer.headers['set-cookie'] ?? []) this.#keep(line)
     return answer
   }

@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { memoryDocuments } from '../../src/ledger/memory-documents.ts'
+import { refuse } from '../../src/refusal.ts'
+import { createOidcStore } from '../../src/sign-in/adapter.ts'
+import { CommandLine } from './command-line.ts'
+import { Browser, newPerson, signInBrowser, startSite } from './site.ts'
+
+const clock = () => Date.now() / 1000
+const fresh = () => {
+  const documents = memoryDocuments({ clock, isOpen: () => true })
+  return { documents, store: createOidcStore(documents, clock) }
+}
+
+test('of forty uses of a code or a token at once, one succeeds', async () => {
+  const { store } = fresh()
+  for (const model of ['AuthorizationCode', 'RefreshToken', 'DeviceCode']) {
+    const adapter = store.adapter(model)
+    await adapter.upsert('id', { userCode: model, grantId: 'grant' }, 60)
+    const all = await Promise.allSettled(Array.from({ length: 40 }, () => adapter.consume('id')))
+    assert.equal(all.filter(({ status }) => status === 'fulfilled').length, 1, model)
+    assert.ok((await adapter.find('id'))?.consumed, model)
+  }
+})
+
+test('a refresh token that is used twice takes its grant with it', async () => {
+  const { store } = fresh()
+  await store.adapter('Grant').upsert('grant', { accountId: 'somebody' }, 60)
+  const adapter = store.adapter('RefreshToken')
+  await adapter.upsert('token', { grantId: 'grant' }, 60)
+  await adapter.consume('token')
+  assert.ok(await store.find('Grant', 'grant'))
+  await assert.rejects(adapter.consume('token'))
+  assert.equal(await store.find('Grant', 'grant'), undefined)
+})
+
+test('what callers present is not in the store', async () => {
+  const site = await startSite()
+  try {
+    const { passkey } = await newPerson(site, 'admin')
+    const cli = new CommandLine(site)
+    const { body } = await cli.ask()
+    const browser = new Browser(site)
+    const signedIn = await signInBrowser(site, passkey, browser)
+    const tokens = await cli.signIn(passkey)
+    const presented = [
+      tokens.access_token,
+      tokens.refresh_token,
+      body.device_code,
+      String(body.user_code).replace('-', ''),
+      new URL(signedIn.callback, site.url).searchParams.get('code'),
+      ...[...browser.cookies.values()].map(({ value }) => value),
+    ]
+    const kinds =
+      'session interaction code device_code access_token refresh_token grant uid user_code'
+    const all = await Promise.all(
+      [...kinds.split(' ').map((kind) => `oidc_${kind}`), 'sign_in', 'sign_in_start'].map((kind) =>
+        site.documents.list(kind, { limit: 1000 }),
+      ),
+    )
+    const kept = JSON.stringify(all)
+    assert.ok(kept.length > 1000)
+    for (const secret of presented) {
+      // A user code is twelve bits of a secret each minute; it is shown on the page by itself.
+      if (String(secret).length < 12) continue
+      assert.ok(!kept.includes(String(secret)), 'the store holds what a caller presents')
+    }
+  } finally {
+    await site.close()
+  }
+})
+
+test('while the store does not answer, everything is refused, and says to try again', async () => {
+  let down = false
+  const real = memoryDocuments({ clock, isOpen: () => true })
+  const documents = new Proxy(real, {
+    get(target, name) {
+      const call = Reflect.get(target, name) as (...args: unknown[]) => Promise<unknown>
+      return async (...args: unknown[]) => {
+        if (down) refuse({ code: 'ledger_unavailable', detail: 'test' })
+        return await call.apply(target, args)
+      }
+    },
+  })
+  const site = await startSite({ documents })
+  try {
+    const { passkey } = await newPerson(site, 'admin')
+    const { browser } = await signInBrowser(site, passkey)
+    const cli = new CommandLine(site)
+    const tokens = await cli.signIn(passkey)
+    down = true
+    assert.equal((await cli.refresh(tokens.refresh_token)).status, 503)
+    assert.equal((await cli.ask()).status, 503)
+    assert.equal((await cli.me(tokens.access_token)).status, 503)
+    const headers = { 'sec-fetch-site': 'same-origin' }
+    assert.equal((await browser.send('/v1/me', { headers })).status, 503)
+    assert.equal((await browser.open('/sign-in/device')).status, 503)
+    down = false
+    assert.equal((await cli.me(tokens.access_token)).status, 200)
+  } finally {
+    await site.close()
+  }
+})
