@@ -24,6 +24,8 @@ export interface Answer {
   /** The same for people; no newline at the end. */
   readonly text: string
   readonly exitCode?: 0 | 1
+  /** All was said while it ran. */
+  readonly printed?: true
 }
 
 /** An end of a command that is not an answer. */
@@ -57,9 +59,10 @@ const EXIT_OF: Readonly<Record<CliError['code'], ExitCode>> = {
 
 export function printAnswer(answer: Answer, json: boolean): void {
   const ok = (answer.exitCode ?? EXIT.ok) === EXIT.ok
+  process.exitCode = answer.exitCode ?? EXIT.ok
+  if (answer.printed) return
   const text = json ? JSON.stringify({ ok, ...answer.json }) : answer.text
   if (text !== '') process.stdout.write(`${text}\n`)
-  process.exitCode = answer.exitCode ?? EXIT.ok
 }
 
 export function printError(error: CliError, json: boolean): void {

@@ -26,6 +26,11 @@ export function addGroup(root: Command, name: string, description: string): Comm
   return root.command(name).description(description).option('--json').helpCommand(false)
 }
 
+/** An id as the last of a command line: one that begins with `-` would be taken for an option. */
+export function asArgument(id: string): string {
+  return id.startsWith('-') ? `-- ${id}` : id
+}
+
 /** Seconds of a duration as in `30s`, `15m`, `2h`, `7d`; undefined when it is none. */
 export function parseDuration(text: string): number | undefined {
   const match = /^([1-9]\d{0,5})([smhd])$/.exec(text)

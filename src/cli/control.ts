@@ -1,7 +1,15 @@
 import { chmod, lstat, stat, unlink } from 'node:fs/promises'
-import { createServer, type IncomingMessage, request, type Server } from 'node:http'
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  request,
+  type Server,
+} from 'node:http'
+import { userInfo } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import { isJsonObject, type JsonObject, parseJson } from '../lib/json.ts'
+import type { Admin } from '../sign-in/admin.ts'
 
 /**
  * The way in for commands on the broker's own host: a Unix socket, mode 0600, so that the operating
@@ -22,6 +30,11 @@ const MAX_BODY_BYTES = 16 * 1024
 /** What a Unix socket's path may be long (sun_path is 104 to 108 bytes, with its final NUL). */
 const MAX_PATH_BYTES = 103
 const ANSWER_WITHIN_MS = 10_000
+/** The paths of the admin API, which is served here as on its own listener. */
+const API = '/v1/'
+/** Who typed the command, for the record. */
+export const USER_HEADER = 'x-writ-user'
+const USER_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}$/
 
 /** Beside the audit log: every broker has that directory, may write there, and owns it. */
 export function controlPath(auditDirectory: string): string {
@@ -34,14 +47,41 @@ function socketPath(path: string): string | undefined {
   return candidates.find((one) => Buffer.byteLength(one) <= MAX_PATH_BYTES)
 }
 
-/** Listens for `POST /<action>`. @throws {Error} when the socket cannot be made private */
+/**
+ * Who asks on the socket: somebody who may do anything here already. The name is what the command
+ * says of itself, and is worth as much.
+ */
+export function localAdmin({ headers }: Pick<IncomingMessage, 'headers'>): Admin {
+  const named = headers[USER_HEADER]
+  const name = typeof named === 'string' && USER_NAME.test(named) ? named : userName()
+  const id = `local:${name}`
+  return { id, name, kind: 'local', role: 'admin', touchedAt: undefined, csrf: undefined }
+}
+
+/** Of the user this process runs as. */
+export function userName(): string {
+  try {
+    return userInfo().username
+  } catch {
+    // A container's user need not have a name.
+    return String(process.getuid?.() ?? 'unknown')
+  }
+}
+
+/**
+ * Listens for `POST /<action>`, and gives everything beneath `/v1/` to `routes`.
+ *
+ * @throws {Error} when the socket cannot be made private
+ */
 export async function openControl(
   path: string,
   actions: Readonly<Record<string, ControlAction>>,
+  routes?: RequestListener,
 ): Promise<Control> {
   const name = socketPath(path)
   if (name === undefined) return { path: undefined, close: async () => {} }
   const server = createServer(async (incoming, outgoing) => {
+    if (routes !== undefined && incoming.url?.startsWith(API)) return routes(incoming, outgoing)
     const { status, body } = await answer(incoming, actions)
     outgoing.writeHead(status, { 'content-type': 'application/json', connection: 'close' })
     outgoing.end(JSON.stringify(body))
@@ -119,6 +159,17 @@ async function answer(
 }
 
 /**
+ * The socket behind which a broker may answer; undefined when there is none. It may be one that a
+ * broker left behind when it was killed.
+ *
+ * @throws {Error} when it is not the one that the owner of its directory made
+ */
+export async function findControl(path: string): Promise<string | undefined> {
+  const socket = socketPath(path)
+  return socket !== undefined && (await isOwn(socket)) ? socket : undefined
+}
+
+/**
  * Whether there is a socket that the owner of its directory made. Anyone who may write to the
  * directory could put another one there, and say "revoked" to whoever asks.
  *
@@ -145,8 +196,8 @@ export async function callControl(
   action: string,
   body: JsonObject,
 ): Promise<JsonObject | undefined> {
-  const socket = socketPath(path)
-  if (socket === undefined || !(await isOwn(socket))) return undefined
+  const socket = await findControl(path)
+  if (socket === undefined) return undefined
   return new Promise((resolve, reject) => {
     const call = request({ socketPath: socket, path: `/${action}`, method: 'POST' })
     call.setTimeout(ANSWER_WITHIN_MS, () => call.destroy(new Error('the broker does not answer')))

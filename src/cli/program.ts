@@ -4,10 +4,14 @@ import { CliError, EXIT, printError } from './answer.ts'
 import { addCatalogue } from './catalogue.ts'
 import { addIdentity } from './identity.ts'
 import { addKeys } from './keys.ts'
+import { addLogin } from './login.ts'
 import { addPolicy } from './policy.ts'
 import { addRedisAcl } from './redis-acl.ts'
+import { addRevocations } from './revocations.ts'
 import { addRevoke } from './revoke.ts'
 import { addServe } from './serve.ts'
+import { addSessions } from './sessions.ts'
+import { addStatus } from './status.ts'
 import { printable, withoutCredentials } from './text.ts'
 import { addToken } from './token-inspect.ts'
 
@@ -23,7 +27,11 @@ One token, one caller, one MCP action, once.
   writ policy check                 do all policies load?
   writ policy explain …             may this agent call this tool, and by which policy?
   writ token inspect [file|-]       what is this token good for?
-  writ revoke <target>              stop a token, a session, an agent or a principal
+  writ login [--url <url>]          sign in at a broker elsewhere; writ logout ends it
+  writ status                       is all well, and who hears revocations?
+  writ sessions list | show | watch who acts, and what they do
+  writ revoke <target…>             stop a token, a session, an agent, a server …
+  writ revocations list|show|undo   what was stopped, by whom, and who knows it
   writ redis-acl                    print the Redis users of broker and verifiers
   writ identity inspect [file|-]    what does this token or certificate prove, and to whom?
   writ identity dev                 make a development trust domain and issue from it
@@ -46,7 +54,11 @@ function program(): Command {
   addCatalogue(root)
   addPolicy(root)
   addToken(root)
+  addLogin(root)
+  addStatus(root)
+  addSessions(root)
   addRevoke(root)
+  addRevocations(root)
   addRedisAcl(root)
   addIdentity(root)
   prepare(root)
@@ -88,7 +100,11 @@ function toCliError(error: unknown): CliError {
     const message = error.message.replace(/^error: /, '').replace(/\.$/, '')
     // It repeats what it could not read, and that may be a credential.
     const shown = lowerFirst(withoutCredentials(message))
-    return new CliError('usage', shown, { hint: 'run writ --help' })
+    const hint =
+      error.code === 'commander.unknownOption'
+        ? 'run writ --help; an id that begins with - comes last, after --'
+        : 'run writ --help'
+    return new CliError('usage', shown, { hint })
   }
   if (error instanceof Refusal) return refusalError(error)
   const { name, code, message } = error as NodeJS.ErrnoException

@@ -9,13 +9,13 @@ import { configured } from './settings.ts'
 import { openLedger } from './store.ts'
 
 /**
- * Revokes without a running broker: signs the entry with the broker's key and appends it to the
+ * Revokes without a running broker: signs the entries with the broker's key and appends them to the
  * feed in the configured store. An SQLite file that a broker has open is refused by its lock.
  */
-export async function publishRevocation(
+export async function publishRevocations(
   config: Config,
-  request: RevocationRequest,
-): Promise<Revocation> {
+  requests: readonly RevocationRequest[],
+): Promise<Revocation[]> {
   await using closing = new AsyncDisposableStack()
   const now = () => Date.now() / 1000
   const keys = await configured(() => openKeys(config.keys.directory, { now: now() }))
@@ -42,7 +42,7 @@ export async function publishRevocation(
     keys: { find: (kid, algorithm) => keys.verification(now()).find(kid, algorithm) },
     transport: ledger.feed,
   })
-  const revocation = await publisher.revoke(request)
-  await audit.record(revocationRecord(revocation, 'cli'))
-  return revocation
+  const revocations = await publisher.revokeAll(requests)
+  for (const revocation of revocations) await audit.record(revocationRecord(revocation, 'cli'))
+  return revocations
 }

@@ -57,7 +57,9 @@ async function revokesWithoutBroker(cwd: string, open: () => Ledger): Promise<vo
   const args = ['revoke', target, '--config', 'writ.yaml', '--reason', 'stolen', '--for', '1h']
   const ended = await writ([...args, '--json'], { cwd })
   assert.equal(ended.code, 0, ended.stdout)
-  const { revocation, through } = ended.json() as { revocation: Revocation; through: string }
+  const { revocations, through } = ended.json() as { revocations: Revocation[]; through: string }
+  const [revocation] = revocations
+  assert.ok(revocation !== undefined && revocations.length === 1)
   assert.equal(through, 'store')
   assert.deepEqual(revocation.target, {
     kind: 'agent',
