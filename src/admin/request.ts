@@ -2,7 +2,7 @@
 import type { Context } from 'koa'
 import type { z } from 'zod'
 import { type Json, JsonError, parseJson } from '../lib/json.ts'
-import { refuseAdmin } from '../sign-in/admin-refusal.ts'
+import { AdminRefusal, refuseAdmin } from '../sign-in/admin-refusal.ts'
 
 export const MAX_BODY_BYTES = 256 * 1024
 const JSON_TYPE = /^application\/json(?:\s*;\s*charset="?utf-8"?)?\s*$/i
@@ -52,10 +52,16 @@ async function receive(ctx: Context): Promise<Buffer> {
   if (Number(ctx.req.headers['content-length'] ?? 0) > MAX_BODY_BYTES) tooLarge()
   const chunks: Buffer[] = []
   let bytes = 0
-  for await (const chunk of ctx.req as AsyncIterable<Buffer>) {
-    bytes += chunk.length
-    if (bytes > MAX_BODY_BYTES) tooLarge()
-    chunks.push(chunk)
+  try {
+    // The connection stays, so that the refusal can be told.
+    for await (const chunk of ctx.req.iterator({ destroyOnReturn: false })) {
+      bytes += chunk.length
+      if (bytes > MAX_BODY_BYTES) tooLarge()
+      chunks.push(chunk)
+    }
+  } catch (error) {
+    if (error instanceof AdminRefusal) throw error
+    invalid('', 'the body was cut short')
   }
   return Buffer.concat(chunks)
 }

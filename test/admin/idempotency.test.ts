@@ -1,0 +1,201 @@
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import { once } from '../../src/admin/idempotency.ts'
+import { memoryLedger } from '../../src/ledger/memory.ts'
+import { Refusal } from '../../src/refusal.ts'
+import { type CallOptions, openRig, type Rig } from './rig.ts'
+
+const rig = await openRig()
+after(() => rig.close())
+
+function send(body: object, key: string, options: CallOptions = {}, on: Rig = rig) {
+  return on.call('POST', '/v1/revocations', {
+    body,
+    headers: { 'idempotency-key': key },
+    ...options,
+  })
+}
+const asked = (value: string) => ({ targets: [{ kind: 'jti', value }], reason: 'twice' })
+
+async function madeOf(value: string, on: Rig = rig): Promise<number> {
+  return (await on.call('GET', `/v1/revocations?text=${value}`)).body.items.length
+}
+
+test('a revocation needs a key, of one form', async () => {
+  const wrong: Record<string, string>[] = [
+    {},
+    { 'idempotency-key': '' },
+    { 'idempotency-key': 'a b' },
+  ]
+  for (const headers of wrong) {
+    const { status, body } = await rig.call('POST', '/v1/revocations', {
+      body: asked('x'),
+      headers,
+    })
+    assert.deepEqual([status, body.pointer], [400, 'Idempotency-Key'])
+  }
+  assert.equal((await send(asked('x'), 'k'.repeat(256))).status, 400)
+})
+
+test('the same request under the same key is done once and answered the same', async () => {
+  const first = await send(asked('once'), 'same')
+  const second = await send(asked('once'), 'same')
+  assert.equal(first.status, 201)
+  assert.deepEqual([second.status, second.body], [first.status, first.body])
+  assert.equal(await madeOf('once'), 1)
+})
+
+test('another request under the same key is a conflict', async () => {
+  await send(asked('this'), 'other')
+  const { status, body } = await send(asked('that'), 'other')
+  assert.deepEqual([status, body.code], [409, 'conflict'])
+  assert.equal(await madeOf('that'), 0)
+})
+
+test('keys of two admins have nothing to do with each other', async () => {
+  rig.signIn.add('second', { role: 'admin' })
+  await send(asked('mine'), 'shared')
+  assert.equal((await send(asked('yours'), 'shared', { as: 'second' })).status, 201)
+})
+
+test('of many at once one does it, and the others are told the same', async () => {
+  const all = await Promise.all(Array.from({ length: 20 }, () => send(asked('race'), 'race')))
+  const answers = new Set(all.map(({ status, body }) => `${status} ${JSON.stringify(body)}`))
+  assert.equal(answers.size, 1, [...answers].join('\n'))
+  assert.equal(all[0]?.status, 201)
+  assert.equal(await madeOf('race'), 1)
+})
+
+test('what was refused may be sent again under its key', async () => {
+  rig.signIn.add('person', { role: 'admin', kind: 'person', csrf: 'c' })
+  const wide = { targets: [{ kind: 'issuer', value: 'oidc:gone' }], reason: 'wide' }
+  const refused = await send(wide, 'touch', { as: 'person' })
+  assert.equal(refused.body.code, 'touch_required')
+  const options = await rig.call('POST', '/v1/touch', { as: 'person', body: wide })
+  const touch = `touched ${options.body.challenge}`
+  assert.equal((await send({ ...wide, touch }, 'touch', { as: 'person' })).status, 201)
+  // The touch is used up; the answer is not.
+  assert.equal((await send({ ...wide, touch }, 'touch', { as: 'person' })).status, 201)
+})
+
+test('an answer of any size is kept', async () => {
+  const body = {
+    targets: Array.from({ length: 150 }, (_, i) => ({
+      kind: 'principal',
+      value: `user:corp:${'ä🙂'.repeat(250)}${i}`,
+    })),
+    reason: 'large',
+  }
+  const first = await send(body, 'large')
+  assert.equal(first.status, 201)
+  const second = await send(body, 'large')
+  assert.deepEqual(second.body, first.body)
+})
+
+test('a link that is told once is kept nowhere', async () => {
+  const body = { name: 'carol', role: 'viewer' }
+  const headers = { 'idempotency-key': 'invite' }
+  const first = await rig.call('POST', '/v1/people', { body, headers })
+  assert.equal(first.status, 201)
+  const second = await rig.call('POST', '/v1/people', { body, headers })
+  assert.deepEqual([second.status, second.body.code], [409, 'conflict'])
+  const kept = await rig.documents.list('idempotency', { limit: 1000 })
+  assert.equal(JSON.stringify(kept).includes(first.body.url), false)
+  const audit = JSON.stringify(await rig.recorded())
+  assert.equal(audit.includes('#1'), false)
+})
+
+/** Where a process may die, and what was done by then. */
+const DEATHS = ['before the feed', 'after the feed', 'after the history'] as const
+
+for (const where of DEATHS) {
+  test(`a broker that dies ${where} has lost and doubled nothing`, async () => {
+    let dying = true
+    let clock = 0
+    const now = () => Date.now() / 1000 + clock
+    const fresh = await openRig((parts) => ({
+      clock: now,
+      history: {
+        ...{
+          get: parts.history.get.bind(parts.history),
+          list: parts.history.list.bind(parts.history),
+        },
+        undo: parts.history.undo.bind(parts.history),
+        async revoke(requests) {
+          if (!dying) return parts.history.revoke(requests)
+          dying = false
+          if (where === 'before the feed') throw new Error('died')
+          // Two of three: the store does not take them in one step.
+          await parts.history.revoke(where === 'after the feed' ? requests.slice(0, 2) : requests)
+          throw new Error('died')
+        },
+      },
+      documents: {
+        ...bound(parts.documents),
+        // A process that is gone writes nothing any more.
+        async put(kind, id, value, options) {
+          if (kind === 'idempotency' && value.status === undefined && !('piece' in value)) {
+            throw new Refusal({ code: 'ledger_unavailable', detail: 'died' })
+          }
+          return parts.documents.put(kind, id, value, options)
+        },
+      },
+    }))
+    try {
+      const targets = ['d1', 'd2', 'd3'].map((value) => ({ kind: 'jti', value }))
+      const body = { targets, reason: 'death' }
+      assert.ok((await send(body, 'death', {}, fresh)).status >= 500)
+      const early = await send(body, 'death', {}, fresh)
+      assert.deepEqual([early.status, early.headers.get('retry-after')], [409, '1'])
+      clock = 31
+      const again = await send(body, 'death', {}, fresh)
+      assert.equal(again.status, 201, JSON.stringify(again.body))
+      assert.deepEqual(
+        again.body.items.map(({ target }: { target: object }) => target),
+        targets,
+      )
+      for (const { value } of targets) assert.equal(await madeOf(value, fresh), 1, value)
+      const { body: kept } = await send(body, 'death', {}, fresh)
+      assert.deepEqual(kept, again.body)
+    } finally {
+      await fresh.close()
+    }
+  })
+}
+
+test('of many that take over from one who died, one does it', async () => {
+  let time = 1000
+  const { documents } = memoryLedger({ role: 'broker', clock: () => time })
+  const keyed = { documents: documents!, clock: () => time }
+  const request = { admin: 'a', key: 'k', request: ['x'], secret: false }
+  const died = new Error('died')
+  const gone = { ...keyed, documents: { ...bound(documents!), put: async () => {} } }
+  const dying = () => Promise.reject(died)
+  await assert.rejects(
+    once(gone, request, dying, () => false),
+    died,
+  )
+  time = 1031
+  let times = 0
+  const run = async (begunAt: number | undefined) => {
+    times += 1
+    assert.equal(begunAt, 1000)
+    return { status: 200, body: times }
+  }
+  const all = await Promise.all(
+    Array.from({ length: 20 }, () => once(keyed, request, run, () => false)),
+  )
+  assert.equal(times, 1)
+  assert.deepEqual(new Set(all.map(({ body }) => body)), new Set([1]))
+})
+
+function bound<T extends object>(object: T): T {
+  return new Proxy(object, {
+    get: (target, name) => {
+      const value = Reflect.get(target, name)
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+    ownKeys: () => ['put', 'create', 'replace', 'get', 'take', 'remove', 'list'],
+    getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true }),
+  })
+}
