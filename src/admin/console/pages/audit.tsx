@@ -1,12 +1,14 @@
 import { useEffect, useState } from 'preact/hooks'
 import type { AuditEntry } from '../api/types.ts'
 import { keepInAddress, place } from '../state/router.ts'
+import { By } from '../ui/by.tsx'
 import { CopyButton } from '../ui/copy.tsx'
 import { SelectField, TextField } from '../ui/field.tsx'
+import { Icon } from '../ui/icon.tsx'
 import { useLater } from '../ui/later.ts'
 import { type Pages, usePages } from '../ui/load.ts'
 import { Empty, Loading, Outcome, ProblemNote } from '../ui/state.tsx'
-import { shortId, shortServer } from '../ui/text.ts'
+import { shortServer } from '../ui/text.ts'
 import { Time } from '../ui/time.tsx'
 import { SearchField } from './sessions-filter.tsx'
 
@@ -21,6 +23,7 @@ const NAMES = [
   'from',
   'to',
 ] as const
+const MORE = ['workload', 'reason', 'door', 'by', 'from', 'to'] as const
 type Search = Record<(typeof NAMES)[number], string>
 
 const OUTCOMES = [
@@ -41,6 +44,8 @@ const secondsOf = (local: string) =>
 
 export function AuditPage() {
   const [search, setSearch] = useState<Search>(fromAddress)
+  const used = MORE.filter((name) => search[name] !== '').length
+  const [open, setOpen] = useState(used > 0)
   const later = useLater(search)
   const query = { ...later, from: secondsOf(later.from), to: secondsOf(later.to) }
   const pages = usePages<AuditEntry>('/audit', query)
@@ -72,22 +77,42 @@ export function AuditPage() {
             </option>
           ))}
         </select>
+        <button
+          type="button"
+          class="button"
+          aria-expanded={open}
+          onClick={() => setOpen((before) => !before)}
+        >
+          <Icon name="filter" size={16} />
+          More{used > 0 ? ` (${used})` : ''}
+        </button>
       </search>
-      <div class="card more-filters">
-        <TextField label="Workload" value={search.workload} onValue={set('workload')} />
-        <TextField label="Reason" value={search.reason} onValue={set('reason')} />
-        <SelectField
-          label="Door"
-          value={search.door}
-          onValue={set('door')}
-          options={DOORS.map((door) => [door, door === '' ? 'Every door' : door])}
-        />
-        <TextField label="By (admin)" value={search.by} onValue={set('by')} />
-        <TextField label="From" type="datetime-local" value={search.from} onValue={set('from')} />
-        <TextField label="To" type="datetime-local" value={search.to} onValue={set('to')} />
-      </div>
+      {open && <MoreSearch search={search} set={set} />}
       <Found pages={pages} />
     </>
+  )
+}
+
+interface MoreProps {
+  readonly search: Search
+  readonly set: (name: keyof Search) => (value: string) => void
+}
+
+function MoreSearch({ search, set }: MoreProps) {
+  return (
+    <div class="card more-filters">
+      <TextField label="Workload" value={search.workload} onValue={set('workload')} />
+      <TextField label="Reason" value={search.reason} onValue={set('reason')} />
+      <SelectField
+        label="Door"
+        value={search.door}
+        onValue={set('door')}
+        options={DOORS.map((door) => [door, door === '' ? 'Every door' : door])}
+      />
+      <TextField label="By (admin)" value={search.by} onValue={set('by')} />
+      <TextField label="From" type="datetime-local" value={search.from} onValue={set('from')} />
+      <TextField label="To" type="datetime-local" value={search.to} onValue={set('to')} />
+    </div>
   )
 }
 
@@ -133,7 +158,7 @@ function Found({ pages: { items, more, problem, reload, loading } }: { pages: Pa
 function Entry({ entry }: { entry: AuditEntry }) {
   const [open, setOpen] = useState(false)
   const { time, door, outcome, reason, workload, server, name, method, by } = entry
-  const who = workload ?? by
+  const who = workload ?? entry.principal ?? by
   const text = JSON.stringify(entry, null, 2)
   return (
     <li>
@@ -144,10 +169,15 @@ function Entry({ entry }: { entry: AuditEntry }) {
         <b>
           {outcome === 'refused' || outcome === 'event'
             ? (reason ?? outcome)
-            : (name ?? method ?? door)}
+            : (name ?? method ?? reason ?? door)}
         </b>
         <span class="muted">
-          {who !== undefined && ` · ${shortId(who).name}`}
+          {who !== undefined && (
+            <>
+              {' · '}
+              <By id={who} />
+            </>
+          )}
           {outcome === 'refused' && name !== undefined && ` · ${name}`}
           {server !== undefined && ` at ${shortServer(server)}`}
           {` · ${door}`}

@@ -124,7 +124,7 @@ function HolderList({ holders }: { holders: readonly Holder[] }) {
           cell: ({ id, server, client }) => (
             <span class="two" title={id}>
               <span class="strong">{server === undefined ? id : shortServer(server)}</span>
-              <span>{server === undefined ? 'this broker’s store' : (client ?? id)}</span>
+              <span>{client ?? (server === undefined ? '' : id)}</span>
             </span>
           ),
         },

@@ -5,6 +5,7 @@ import { useMayChange } from '../shell.tsx'
 import { Holding } from '../stop/stopped.tsx'
 import { targetText } from '../stop/target-text.ts'
 import { UndoDialog } from '../stop/undo-dialog.tsx'
+import { By } from '../ui/by.tsx'
 import { Command } from '../ui/copy.tsx'
 import { Icon } from '../ui/icon.tsx'
 import { useLoad } from '../ui/load.ts'
@@ -88,7 +89,9 @@ function Facts({ revocation }: { revocation: RevocationDetail }) {
         <dt>Reason</dt>
         <dd>{reason}</dd>
         <dt>By</dt>
-        <dd>{by}</dd>
+        <dd>
+          <By id={by} />
+        </dd>
         <dt>Made</dt>
         <dd>
           <Time at={at} />
@@ -99,7 +102,7 @@ function Facts({ revocation }: { revocation: RevocationDetail }) {
           <>
             <dt>Undone</dt>
             <dd>
-              <Time at={undone.at} /> by {undone.by}: {undone.reason}
+              <Time at={undone.at} /> by <By id={undone.by} />: {undone.reason}
             </dd>
           </>
         )}

@@ -6,6 +6,7 @@ import { keepInAddress, place } from '../state/router.ts'
 import { StopDialog } from '../stop/stop-dialog.tsx'
 import { KIND_TEXT, targetText } from '../stop/target-text.ts'
 import { UndoDialog } from '../stop/undo-dialog.tsx'
+import { By } from '../ui/by.tsx'
 import { useLater } from '../ui/later.ts'
 import { List, type ListColumn } from '../ui/list.tsx'
 import { usePages } from '../ui/load.ts'
@@ -51,7 +52,9 @@ export function RevocationsPage() {
         <h1>Revocations</h1>
         {mayChange && (
           <button type="button" class="button push" onClick={() => setStopping(true)}>
-            Stop something …
+            <span>
+              Stop<span class="wide-only"> something</span> …
+            </span>
           </button>
         )}
       </div>
@@ -157,7 +160,9 @@ function columns(onUndo: ((revocation: Revocation) => void) | undefined): ListCo
       cell: ({ reason, by }) => (
         <span class="two" title={`${reason} (${by})`}>
           <span>{reason}</span>
-          <span>{by}</span>
+          <span>
+            <By id={by} />
+          </span>
         </span>
       ),
     },

@@ -29,7 +29,7 @@ const COLUMNS: readonly (readonly [
 ])[] = [
   ['', '44px'],
   ['Agent', '26%', 'workload'],
-  ['State', '96px'],
+  ['State', '108px'],
   ['For', '18%'],
   ['Last action', '26%'],
   ['Issued', '76px', 'issued', true],

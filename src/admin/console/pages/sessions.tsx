@@ -76,7 +76,9 @@ export function SessionsPage() {
         </span>
         {mayChange && (
           <button type="button" class="button push" onClick={() => setStopping([])}>
-            Stop something …
+            <span>
+              Stop<span class="wide-only"> something</span> …
+            </span>
           </button>
         )}
       </div>

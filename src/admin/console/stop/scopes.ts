@@ -1,5 +1,5 @@
 import type { Session, Target } from '../api/types.ts'
-import { counted } from '../ui/text.ts'
+import { counted, shortId } from '../ui/text.ts'
 
 /** One of the ways to stop what was selected, narrowest harm first in mind: an agent as such. */
 export interface Scope {
@@ -19,14 +19,14 @@ export function scopesOf(sessions: readonly Session[]): Scope[] {
   const one = sessions.length === 1
   const workloads = new Set(sessions.map(({ workload }) => workload))
   const agents = workloads.size === 1 ? 'this agent' : `these ${workloads.size} agents`
+  const [first] = sessions
+  const whom = one && first !== undefined ? shortId(first.principal).name : 'the same principals'
   const acting = sessions.some(({ workload, principal }) => workload !== principal)
   const scopes: Scope[] = [
     {
       id: 'agent',
-      title: acting
-        ? `${capital(agents)}, for whom ${one ? 'it acts' : 'they act'} here`
-        : capital(agents),
-      says: 'Also with a new key: it gets no token until this is undone or ends.',
+      title: acting ? `${capital(agents)}, acting for ${whom}` : capital(agents),
+      says: 'Also with a new key: no token until this is undone or ends.',
       targets: distinct(
         sessions.map(({ workload, principal }) => ({ kind: 'agent', value: workload, principal })),
       ),

@@ -1,6 +1,7 @@
 import { useState } from 'preact/hooks'
 import { ask } from '../api/client.ts'
 import type { Revocation } from '../api/types.ts'
+import { By } from '../ui/by.tsx'
 import { Command } from '../ui/copy.tsx'
 import { Dialog } from '../ui/dialog.tsx'
 import { TextField } from '../ui/field.tsx'
@@ -40,7 +41,7 @@ export function UndoDialog({ revocation: { id, target, reason: why, by }, onClos
           <section class="hits">
             <b class="wrap">{targetText(target)}</b>
             <span class="muted wrap">
-              Stopped by {by}: {why}
+              Stopped by <By id={by} />: {why}
             </span>
             <span>It may get and use tokens again, unless another revocation hits it.</span>
           </section>
