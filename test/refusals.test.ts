@@ -173,6 +173,10 @@ const BROKER: { readonly [Code in ReasonCode]?: () => Promise<void> } = {
   request_too_large: () => post({ form: { scope: 'x'.repeat(1536 * 1024) } }),
   grant_unsupported: () => post({ form: { grant_type: 'password' } }),
   client_rejected: () => post({ form: { client_secret: 'x' } }),
+  async report_rejected() {
+    const headers = { 'content-type': 'application/jwt' }
+    await fetch(`${real.issuer}/reports`, { method: 'POST', headers, body: 'a.b.c' })
+  },
   origin_refused: () => post({ headers: { origin: 'https://evil.example' } }),
   binding_missing: () => post({ proof: undefined }),
   proof_invalid: () => post({ proof: 'a.b.c' }),

@@ -189,7 +189,10 @@ export function createReporter(option: ReportsOption, parts: ReporterParts): Rep
     closing.abort()
     const timer = setTimeout(() => late.abort(new Error('the verifier stops')), CLOSE_MS)
     await running
-    if (running !== undefined && pending.length + gathering.size > 0) await sendAll()
+    // What was gathered while a batch waited is another batch.
+    while (running !== undefined && pending.length + gathering.size > 0) {
+      if (!(await sendAll()).ok) break
+    }
     clearTimeout(timer)
     for (let batch = nextBatch(); batch; batch = nextBatch()) pending.push(batch)
     if (pending.length === 0) return

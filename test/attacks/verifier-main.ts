@@ -5,6 +5,7 @@ import { redisLedger } from '../../src/ledger/redis.ts'
 import type { JsonObject } from '../../src/lib/json.ts'
 import { httpFeed } from '../../src/revocation/http-feed.ts'
 import { createVerifier, memoryLedger, nodeGate } from '../../src/verifier/index.ts'
+import type { ReportsOption } from '../../src/verifier/options.ts'
 
 export interface VerifierSettings {
   readonly issuer: string
@@ -22,10 +23,12 @@ export interface VerifierSettings {
   readonly definitions: readonly JsonObject[] | 'unchecked'
   readonly audit: string
   readonly staleAfterMs: number
+  /** With it, a stop is a clean one. */
+  readonly reports?: ReportsOption
 }
 
 const settings = JSON.parse(process.argv[2] ?? '{}') as VerifierSettings
-const { issuer, resource, definitions, staleAfterMs, redis, feed } = settings
+const { issuer, resource, definitions, staleAfterMs, redis, feed, reports } = settings
 const ledger =
   redis === undefined ? memoryLedger() : redisLedger({ ...redis, role: 'verifier', resource })
 const verifier = createVerifier({
@@ -36,6 +39,7 @@ const verifier = createVerifier({
   audit: { file: settings.audit },
   staleAfterMs,
   ...(feed === undefined ? {} : { feed: httpFeed({ url: feed }) }),
+  ...(reports === undefined ? {} : { reports }),
 })
 
 const runs: Record<string, number> = {}
@@ -55,7 +59,10 @@ const server = createServer(async (req, res) => {
 })
 
 process.on('message', () => process.send?.({ runs }))
-process.once('SIGTERM', () => process.exit(0))
+process.once('SIGTERM', async () => {
+  if (reports !== undefined) await verifier.close()
+  process.exit(0)
+})
 process.once('disconnect', () => process.exit(0))
 
 await verifier.ready()

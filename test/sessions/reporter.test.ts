@@ -226,6 +226,18 @@ test('a clean stop loses nothing, with the broker there', async () => {
   assert.deepEqual(await counts(key), { spent: 25, refused: 0 })
 })
 
+test('a clean stop sends what was gathered while an earlier batch waited', async () => {
+  const key = generateSenderKey()
+  const verifier = await open({ everyMs: 1000 })
+  await desk.down()
+  await call(verifier, key)
+  await until(() => verifier.problems.length > 0)
+  await call(verifier, key)
+  await desk.up()
+  await verifier.close()
+  assert.deepEqual(await counts(key), { spent: 2, refused: 0 })
+})
+
 test('a clean stop loses nothing without the broker, when there is a spool', async () => {
   const spoolFile = join(directory, 'spool')
   const key = generateSenderKey()
