@@ -54,12 +54,12 @@ export function createBrowserSignIns(options: {
   return {
     async start(person) {
       const cookie = newSecret()
-      const now = clock()
+      const now = Math.floor(clock())
       await documents.put(
         KIND,
         keptId(KIND, cookie),
         { person, startedAt: now, seenAt: now },
-        { group: person, expiresAt: Math.ceil(now + absoluteSeconds) },
+        { group: person, expiresAt: now + absoluteSeconds },
       )
       return cookie
     },

@@ -10,11 +10,12 @@ import type { Documents } from '../ledger/documents.ts'
 import type { OidcStore } from './adapter.ts'
 import { refuseAdmin } from './admin-refusal.ts'
 import { type BrowserSignIns, cookieOf, SESSION_COOKIE, setCookie } from './browser-sign-ins.ts'
+import { CONSOLE_CLIENT, PATHS, ROLE_SCOPES } from './clients.ts'
 import { postInProcess } from './in-process.ts'
 import type { Limits } from './limits.ts'
 import type { Site } from './options.ts'
 import type { PersonStore } from './person.ts'
-import { CONSOLE_CLIENT, PATHS, ROLE_SCOPES } from './provider.ts'
+import { cancelledPage } from './route-pages.ts'
 import { isSecret, keptId, newSecret, sameText } from './secret.ts'
 import type { Trail } from './trail.ts'
 
@@ -81,6 +82,7 @@ export function createConsoleFlow(parts: ConsoleFlowParts): ConsoleFlow {
     if (!isSecret(cookie) || !sameText(keptId(KIND, cookie), browser)) {
       refuseAdmin({ code: 'signin_required', why: 'form' })
     }
+    if (ctx.query.error === 'access_denied') return cancelledPage(ctx)
     // RFC 9207; there is one issuer, and it says so.
     if (typeof code !== 'string' || iss !== site.url) {
       return refuseAdmin({ code: 'signin_required', why: 'ended' })

@@ -3,6 +3,7 @@ import type { Context } from 'koa'
 import type { ErrorOut, KoaContextWithOIDC } from 'oidc-provider'
 import { type Html, html } from './html.ts'
 import { answerPage } from './page.ts'
+import { roleOf } from './role.ts'
 
 export interface DevicePages {
   deviceInfo(ctx: KoaContextWithOIDC): Record<string, unknown>
@@ -58,7 +59,7 @@ export function createDevicePages({ asking, clock, codeRefused }: DevicePagePart
 ${secretOf(ctx)}
 <label for="code">Code</label>
 <input class="code" id="code" name="user_code" type="text" value="${code}" required maxlength="16"
-  autocomplete="off" autocapitalize="characters" spellcheck="false" autofocus>
+  autocomplete="off" autocapitalize="characters" spellcheck="false">
 <button type="submit">Continue</button>
 </form>`,
       })
@@ -69,10 +70,11 @@ ${secretOf(ctx)}
       answerPage(ctx, {
         title: 'Let this command line act for you?',
         form: true,
-        body: html`<p class="soft">It will be able to do what you may do here, until you sign it out
-or its time is over. Go on only if you started it yourself, and it shows this very code.</p>
+        body: html`<p class="soft">It will act as you until you sign it out or its time is over. Go on only if
+you started it yourself, and it shows this very code.</p>
 <dl>
 <dt>Code</dt><dd class="code">${userCode}</dd>
+<dt>May do</dt><dd>${askedRole(ctx)}, as far as you may</dd>
 <dt>Program</dt><dd>${String(info.agent)}</dd>
 <dt>Address</dt><dd>${String(info.address)}</dd>
 <dt>Asked</dt><dd><time datetime="${asked}">${asked.slice(0, 19).replace('T', ' ')} UTC</time></dd>
@@ -102,6 +104,11 @@ ${secretOf(ctx)}
       })
     },
   }
+}
+
+function askedRole(ctx: KoaContextWithOIDC): string {
+  const { scope } = (ctx.oidc.entities.DeviceCode?.params ?? {}) as { scope?: string }
+  return roleOf(scope?.split(' ') ?? []) ?? 'none'
 }
 
 const MAX_WORDS = 120

@@ -8,6 +8,7 @@ import type { Documents } from '../ledger/documents.ts'
 import { refuseAdmin } from './admin-refusal.ts'
 import type { Challenges } from './challenges.ts'
 import type { Link, Links } from './links.ts'
+import { parseName } from './names.ts'
 import type { SignInLog, Site } from './options.ts'
 import { MAX_PASSKEYS, type PersonStore, passkeyIdOf, type StoredPasskey } from './person.ts'
 import type { Roster } from './roster.ts'
@@ -17,13 +18,25 @@ import { parseCreation } from './webauthn-input.ts'
 
 export interface Enrolment {
   /** @throws {AdminRefusal} link_refused */
-  begin(secret: unknown): Promise<{ name: string; role: string; options: object }>
+  begin(asked: Asked): Promise<Begun>
   /** @throws {AdminRefusal} link_refused, passkey_refused */
   finish(answer: Answer, address: string | undefined): Promise<{ name: string }>
 }
 
-interface Answer {
+interface Asked {
   readonly link?: unknown
+  /** What the first person is called; everyone else is named by who invites them. */
+  readonly name?: unknown
+}
+
+interface Begun {
+  readonly name: string
+  readonly role: string
+  readonly first: boolean
+  readonly options: object
+}
+
+interface Answer extends Asked {
   readonly label?: unknown
   readonly credential?: unknown
 }
@@ -56,18 +69,25 @@ export function createEnrolment(parts: EnrolmentParts): Enrolment {
     return { ...person, id: link.person, existing: person.passkeys }
   }
 
-  async function begin(secret: unknown) {
+  async function lookAt({ link: secret, name }: Asked): Promise<Link> {
     const link = await links.look(secret)
-    const text = secret as string
-    const { id, name, role, existing } = await whoFor(link, text)
-    const challenge = await challenges.create('enrol', links.idOf(text))
-    return { name, role, options: await creationOptions(site, { id, name }, challenge, existing) }
+    const own = link.kind === 'first' && typeof name === 'string' && name.trim() !== ''
+    return own ? { ...link, name: parseName(name) } : link
   }
 
-  async function finish({ link: secret, label, credential }: Answer, address: string | undefined) {
-    const link = await links.look(secret)
-    const text = secret as string
-    const response = parseCreation(credential)
+  async function begin(asked: Asked): Promise<Begun> {
+    const link = await lookAt(asked)
+    const text = asked.link as string
+    const { id, name, role, existing } = await whoFor(link, text)
+    const challenge = await challenges.create('enrol', links.idOf(text))
+    const options = await creationOptions(site, { id, name }, challenge, existing)
+    return { name, role, first: link.kind === 'first', options }
+  }
+
+  async function finish(answer: Answer, address: string | undefined) {
+    const link = await lookAt(answer)
+    const text = answer.link as string
+    const response = parseCreation(answer.credential)
     const made = await verifyCreation(site, response, (challenge) =>
       challenges.take(challenge, 'enrol', links.idOf(text)),
     )
@@ -75,7 +95,7 @@ export function createEnrolment(parts: EnrolmentParts): Enrolment {
     const passkey: StoredPasskey = {
       ...made,
       id: passkeyIdOf(made.credentialId),
-      label: labelOf(label),
+      label: labelOf(answer.label),
       createdAt: Math.floor(clock()),
     }
     if (link.kind === 'first') await beFirst()

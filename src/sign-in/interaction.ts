@@ -6,9 +6,9 @@ import type { OidcStore } from './adapter.ts'
 import { AdminRefusal, refuseAdmin } from './admin-refusal.ts'
 import { receiveJson } from './body.ts'
 import { type CeremonyParts, proveTouch } from './ceremony.ts'
+import { PATHS } from './clients.ts'
 import { html } from './html.ts'
 import { answerPage, STATUS } from './page.ts'
-import { PATHS } from './provider.ts'
 import { requestOptions } from './webauthn.ts'
 
 export interface InteractionParts extends CeremonyParts {

@@ -1,6 +1,6 @@
 import { PROOF_ALGORITHMS } from '../token/dpop.ts'
+import { DEVICE_GRANT, PATHS, ROLE_SCOPES } from './clients.ts'
 import type { Site } from './options.ts'
-import { DEVICE_GRANT, PATHS, ROLE_SCOPES } from './provider.ts'
 
 /** RFC 8414; only what works. */
 export function metadataOf({ url }: Site): Readonly<Record<string, unknown>> {

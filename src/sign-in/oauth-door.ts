@@ -11,10 +11,10 @@ import type { VerifiedProof } from '../token/dpop.ts'
 import { KEPT, type OidcStore } from './adapter.ts'
 import { type AdminReason, AdminRefusal } from './admin-refusal.ts'
 import { receiveForm, withBody } from './body.ts'
+import { CLI_CLIENT, DEVICE_GRANT, PATHS, ROLE_SCOPES } from './clients.ts'
 import type { Asking } from './device-pages.ts'
 import type { Limits } from './limits.ts'
 import type { ProofDoor } from './proof-door.ts'
-import { CLI_CLIENT, DEVICE_GRANT, PATHS, ROLE_SCOPES } from './provider.ts'
 import type { Trail } from './trail.ts'
 
 export interface OauthDoorParts {

@@ -96,24 +96,20 @@ function page(): void {
 
   const link = location.hash.slice(1)
   async function enrol(key: Credentials): Promise<void> {
-    const { options } = await post('/sign-in/enrol/options', { link })
-    const publicKey = key.parseCreationOptionsFromJSON(options)
-    const credential = await navigator.credentials.create({ publicKey })
+    const name = byId('name')?.value ?? ''
     const label = byId('label')?.value ?? ''
-    await post('/sign-in/enrol/finish', { link, label, credential: credential?.toJSON() })
-    for (const [id, hidden] of [
-      ['ask', true],
-      ['done', false],
-    ] as const) {
-      const part = byId(id)
-      if (part !== null) part.hidden = hidden
-    }
+    const { options } = await post('/sign-in/enrol/options', { link, name })
+    const publicKey = key.parseCreationOptionsFromJSON(options)
+    const credential = (await navigator.credentials.create({ publicKey }))?.toJSON()
+    await post('/sign-in/enrol/finish', { link, name, label, credential })
+    show('ask', false)
+    show('done', true)
     say('', false)
     byId('next')?.focus()
   }
 
   async function introduce(): Promise<void> {
-    const { name, role } = await post('/sign-in/enrol/options', { link })
+    const { name, role, first } = await post('/sign-in/enrol/options', { link })
     for (const [id, text] of [
       ['who', name],
       ['role', role],
@@ -121,7 +117,13 @@ function page(): void {
       const part = byId(id)
       if (part !== null) part.textContent = String(text)
     }
-    button!.hidden = false
+    show('naming', first === true)
+    show('ask', true)
+  }
+
+  function show(id: string, shown: boolean): void {
+    const part = byId(id)
+    if (part !== null) part.hidden = !shown
   }
 
   const key = browser.PublicKeyCredential

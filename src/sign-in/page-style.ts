@@ -2,15 +2,15 @@
 export const PAGE_STYLE = `
 :root {
   color-scheme: light dark;
-  --ground: #f6f7fb; --card: #ffffff; --ink: #0f172a; --soft: #526077; --line: #dfe3ec;
-  --accent: #4f46e5; --accent-ink: #ffffff; --accent-hover: #4338ca; --ring: #6366f1;
-  --bad: #b42318; --bad-ground: #fef3f2; --good: #0f766e; --note: #eef0ff;
+  --ground: #f6f7f9; --card: #ffffff; --ink: #14171f; --soft: #565e6e; --line: #e2e5eb;
+  --field: #858c9b; --accent: #4f46e5; --accent-ink: #ffffff; --accent-hover: #4338ca;
+  --ring: #4740d4; --bad: #b4232a; --bad-ground: #fdeaea; --good: #0f6b43; --note: #f1f2f6;
 }
 @media (prefers-color-scheme: dark) {
   :root {
-    --ground: #0b1120; --card: #131c31; --ink: #e8ecf5; --soft: #9aa7bd; --line: #26324a;
-    --accent: #818cf8; --accent-ink: #0b1120; --accent-hover: #a5b4fc; --ring: #a5b4fc;
-    --bad: #fda29b; --bad-ground: #3a1714; --good: #5eead4; --note: #1b2547;
+    --ground: #0b0c10; --card: #13151b; --ink: #e9ebf1; --soft: #9aa2b3; --line: #242833;
+    --field: #666d7e; --accent: #5951ea; --accent-hover: #6b64f0; --ring: #a5b0ff;
+    --bad: #ff9195; --bad-ground: #331517; --good: #5fd39a; --note: #1a1d25;
   }
 }
 * { box-sizing: border-box; }
@@ -20,10 +20,7 @@ main { min-height: 100vh; min-height: 100dvh; display: grid; align-content: cent
   justify-items: center; gap: 24px; padding: 24px 16px; }
 .brand { margin: 0; display: flex; align-items: center; gap: 8px; font-weight: 650;
   letter-spacing: -0.01em; font-size: 1.125rem; }
-.mark { width: 24px; height: 24px; border-radius: 7px; position: relative;
-  background: linear-gradient(135deg, #4f46e5, #0d9488); }
-.mark::after { content: ""; position: absolute; inset: 7px 5px 9px; border: solid #fff;
-  border-width: 0 0 2.5px 2.5px; transform: rotate(-45deg); border-radius: 1px; }
+.brand svg { width: 28px; height: 28px; }
 .card { width: 100%; max-width: 440px; padding: 32px; border-radius: 12px; background: var(--card);
   border: 1px solid var(--line); box-shadow: 0 1px 2px rgb(15 23 42 / 6%), 0 16px 40px -16px rgb(15 23 42 / 18%); }
 h1 { margin: 0 0 8px; font-size: 1.5rem; line-height: 1.25; letter-spacing: -0.02em; text-wrap: balance; }
@@ -31,14 +28,15 @@ h1:focus { outline: none; }
 p { margin: 0 0 16px; }
 .soft { color: var(--soft); }
 dl { margin: 0 0 24px; padding: 16px; border-radius: 8px; background: var(--note); display: grid;
-  grid-template-columns: auto 1fr; gap: 8px 16px; }
+  grid-template-columns: auto 1fr; gap: 8px 16px; align-items: baseline; }
 dt { color: var(--soft); }
 dd { margin: 0; overflow-wrap: anywhere; font-weight: 550; }
 label { display: block; margin: 0 0 8px; font-weight: 550; }
 input[type=text] { width: 100%; min-height: 48px; padding: 8px 16px; font: inherit; color: inherit;
-  background: var(--ground); border: 1px solid var(--line); border-radius: 8px; margin: 0 0 16px; }
-.code { font: 600 1.5rem/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace;
-  letter-spacing: .12em; text-align: center; text-transform: uppercase; }
+  background: var(--ground); border: 1px solid var(--field); border-radius: 8px; margin: 0 0 16px; }
+input.code { text-align: center; text-transform: uppercase; }
+.code { font: 600 1.375rem/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace;
+  letter-spacing: .1em; }
 button, .button { display: block; width: 100%; min-height: 48px; padding: 8px 16px; font: inherit;
   font-weight: 600; text-align: center; text-decoration: none; border-radius: 8px; cursor: pointer;
   border: 1px solid transparent; background: var(--accent); color: var(--accent-ink);

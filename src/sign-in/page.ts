@@ -36,6 +36,11 @@ export function setHeaders(ctx: Context): void {
   })
 }
 
+/** As the console draws it. */
+const MARK = html`<svg viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32" rx="8"
+ fill="#4f46e5"/><path d="M8 10.5 12.2 22 16 13.5 19.8 22 24 10.5" fill="none" stroke="#fff"
+ stroke-width="2.6" stroke-linecap="round" stroke-linejoin="round"/></svg>`
+
 export interface Page {
   readonly title: string
   readonly status?: number
@@ -63,7 +68,7 @@ export function answerPage(ctx: Pick<Context, 'set' | 'status' | 'type' | 'body'
 </head>
 <body data-work="${page.work ?? ''}">
 <main>
-<p class="brand"><span class="mark" aria-hidden="true"></span>Writ</p>
+<p class="brand">${MARK}Writ</p>
 <section class="card" aria-labelledby="title">
 <h1 id="title" tabindex="-1">${page.title}</h1>
 ${page.body}

@@ -1,9 +1,10 @@
 /** Who may sign in, and what admins change of it. Each change is recorded before it is made. */
 import type { OidcStore } from './adapter.ts'
-import { type Admin, type People, type Person, ROLES, type Role } from './admin.ts'
+import type { Admin, People, Person } from './admin.ts'
 import { refuseAdmin } from './admin-refusal.ts'
 import type { BrowserSignIns } from './browser-sign-ins.ts'
 import type { Links } from './links.ts'
+import { parseName, parseRole } from './names.ts'
 import { type PersonStore, shown } from './person.ts'
 import type { Roster } from './roster.ts'
 import type { Trail } from './trail.ts'
@@ -16,8 +17,6 @@ export interface PeopleParts {
   readonly store: OidcStore
   readonly trail: Trail
 }
-
-const MAX_NAME = 100
 
 export function createPeople(parts: PeopleParts): People {
   const { people, roster, links, trail } = parts
@@ -102,20 +101,4 @@ export function createPeople(parts: PeopleParts): People {
       await endSignInsOf(id)
     },
   }
-}
-
-function parseName(name: unknown): string {
-  const text = typeof name === 'string' ? name.trim() : ''
-  if (text === '' || text.length > MAX_NAME || /\p{C}/u.test(text)) {
-    const detail = `expected 1 to ${MAX_NAME} characters without control characters`
-    refuseAdmin({ code: 'request_invalid', pointer: '/name', detail })
-  }
-  return text
-}
-
-function parseRole(role: unknown): Role {
-  const known = ROLES.find((each) => each === role)
-  if (known !== undefined) return known
-  const detail = `expected one of ${ROLES.join(', ')}`
-  return refuseAdmin({ code: 'request_invalid', pointer: '/role', detail })
 }

@@ -11,27 +11,16 @@ import Provider, {
   type KoaContextWithOIDC,
 } from 'oidc-provider'
 import type { OidcStore } from './adapter.ts'
-import { ROLES } from './admin.ts'
+import {
+  CLI_CLIENT,
+  cliClient,
+  consoleClient,
+  PATHS,
+  PROVIDER_COOKIE,
+  ROLE_SCOPES,
+} from './clients.ts'
 import type { DevicePages } from './device-pages.ts'
 import type { Site } from './options.ts'
-
-export const CONSOLE_CLIENT = 'writ-console'
-export const CLI_CLIENT = 'writ-cli'
-/** Of a browser on its way through the provider's pages. */
-export const PROVIDER_COOKIE = '__Host-writ_provider'
-export const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
-export const ROLE_SCOPES: readonly string[] = ROLES.map((role) => `writ:${role}`)
-
-/** Where oidc-provider answers; nothing else of it is open. */
-export const PATHS = {
-  authorization: '/oauth/authorize',
-  token: '/oauth/token',
-  deviceAuthorization: '/oauth/device_authorization',
-  revocation: '/oauth/revoke',
-  device: '/sign-in/device',
-  interaction: '/sign-in/with-passkey',
-  callback: '/sign-in/callback',
-} as const
 
 const ACCESS_TOKEN_SECONDS = 900
 const INTERACTION_SECONDS = 600
@@ -194,29 +183,6 @@ function sourceOf(ctx: KoaContextWithOIDC): Source {
   const source = AuthorizationCode ?? DeviceCode ?? RefreshToken
   if (source === undefined) throw new Error('a token without a code or a refresh token')
   return source as unknown as Source
-}
-
-function consoleClient(site: Site) {
-  return {
-    client_id: CONSOLE_CLIENT,
-    application_type: 'web',
-    token_endpoint_auth_method: 'none',
-    grant_types: ['authorization_code'],
-    response_types: ['code'],
-    redirect_uris: [`${site.url}${PATHS.callback}`],
-  } as const
-}
-
-function cliClient() {
-  return {
-    client_id: CLI_CLIENT,
-    application_type: 'native',
-    token_endpoint_auth_method: 'none',
-    grant_types: [DEVICE_GRANT, 'refresh_token'],
-    response_types: [],
-    redirect_uris: [],
-    dpop_bound_access_tokens: true,
-  } as const
 }
 
 function unusedKey() {

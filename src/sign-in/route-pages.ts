@@ -9,13 +9,17 @@ export function enrolPage(ctx: Context): void {
   answerPage(ctx, {
     title: 'Add your passkey',
     work: 'enrol',
-    body: html`<div id="ask">
+    body: html`<div id="ask" hidden>
 <p class="soft">With it you sign in here from now on. It stays on your device or in your password
-manager; nothing of it is kept here that could sign in.</p>
-<dl><dt>Name</dt><dd id="who">…</dd><dt>Role</dt><dd id="role">…</dd></dl>
+manager; nothing is kept here that could sign in.</p>
+<dl><dt>For</dt><dd id="who"></dd><dt>Role</dt><dd id="role"></dd></dl>
+<div id="naming" hidden>
+<label for="name">Your name</label>
+<input id="name" type="text" maxlength="100" autocomplete="name">
+</div>
 <label for="label">What to call this passkey</label>
 <input id="label" type="text" maxlength="60" placeholder="My laptop" autocomplete="off">
-<button id="go" type="button" hidden>Add passkey</button>
+<button id="go" type="button">Add passkey</button>
 </div>
 <div id="done" hidden>
 <p class="good">Your passkey is ready.</p>
@@ -30,6 +34,13 @@ export function signedOutPage(ctx: Context): void {
     title: 'You are signed out',
     body: html`<p class="soft">Nothing is left of the sign-in in this browser.</p>
 <a class="button" href="/sign-in">Sign in again</a>`,
+  })
+}
+
+export function cancelledPage(ctx: Context): void {
+  answerPage(ctx, {
+    title: 'Nobody was signed in',
+    body: html`<p class="soft">You cancelled it.</p><a class="button" href="/sign-in">Sign in</a>`,
   })
 }
 

@@ -3,6 +3,7 @@ import type { Context, Middleware, Next } from 'koa'
 import { type AdminReason, AdminRefusal, refuseAdmin } from './admin-refusal.ts'
 import { receiveJson } from './body.ts'
 import { type BrowserSignIns, cookieOf, SESSION_COOKIE, setCookie } from './browser-sign-ins.ts'
+import { PATHS, PROVIDER_COOKIE } from './clients.ts'
 import type { ConsoleFlow } from './console-flow.ts'
 import type { Enrolment } from './enrolment.ts'
 import { type createInteractions, parseInteractionPath } from './interaction.ts'
@@ -12,7 +13,6 @@ import { metadataOf } from './metadata.ts'
 import type { Site } from './options.ts'
 import { FILES, setHeaders } from './page.ts'
 import { checkCsrf, checkPage } from './page-guard.ts'
-import { PATHS, PROVIDER_COOKIE } from './provider.ts'
 import { answerRefusal, enrolPage, nothingPage, signedOutPage } from './route-pages.ts'
 import type { Trail } from './trail.ts'
 
@@ -43,7 +43,7 @@ export function createRoutes(parts: RouteParts): Middleware {
     [`GET ${PATHS.callback}`]: consoleFlow.callback,
     [`GET ${ENROL_PATH}`]: enrolPage,
     [`POST ${ENROL_PATH}/options`]: ceremony(async (ctx) => {
-      ctx.body = await enrolment.begin((await receiveJson(ctx)).link)
+      ctx.body = await enrolment.begin(await receiveJson(ctx))
     }),
     [`POST ${ENROL_PATH}/finish`]: ceremony(async (ctx) => {
       ctx.body = await enrolment.finish(await receiveJson(ctx), ctx.req.socket.remoteAddress)

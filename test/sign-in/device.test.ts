@@ -22,7 +22,7 @@ test('a command line signs in with a code that a person confirms with a passkey'
   assert.equal((await cli.poll(code!)).body.error, 'authorization_pending')
 
   const { confirm } = await confirmPage(site, userCode!)
-  for (const shown of [userCode!, 'writ/1 (test)', '127.0.0.1'])
+  for (const shown of [userCode!, 'writ/1 (test)', '127.0.0.1', 'admin, as far'])
     assert.ok(confirm.text.includes(shown))
   const done = await approve(site, userCode!, passkey)
   assert.equal(done.status, 200, done.text)
