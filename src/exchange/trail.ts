@@ -87,14 +87,17 @@ export function eventRecord(trail: Trail, event: string): AuditRecord {
   return { ...base(trail, false), outcome: 'event', reason: event }
 }
 
-/** What is shown of an identity: many times what a real one has. */
-const MAX_SHOWN = { attributes: 32, values: 16 }
+/** What is shown of an identity: many times what a real one has, and less than a book takes. */
+const MAX_SHOWN = { attributes: 32, values: 16, bytes: 12 * 1024 }
 
 /** How the workload proved who it is, as the book of sessions shows it. */
 export function identityOf({ kind, issuer, expiresAt, attributes }: Workload): SessionIdentity {
   const shown: Record<string, string | readonly string[]> = {}
+  let bytes = 0
   for (const [name, value] of Object.entries(attributes).slice(0, MAX_SHOWN.attributes)) {
-    shown[name] = Array.isArray(value) ? value.slice(0, MAX_SHOWN.values).map(text) : text(value)
+    const told = Array.isArray(value) ? value.slice(0, MAX_SHOWN.values).map(text) : text(value)
+    bytes += Buffer.byteLength(JSON.stringify([name, told]))
+    if (bytes <= MAX_SHOWN.bytes) shown[name] = told
   }
   return { kind, issuer, attributes: shown, endsAt: expiresAt }
 }
