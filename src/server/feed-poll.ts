@@ -58,6 +58,7 @@ export async function answerPoll(
     wake()
   })
   reader.close()
+  if (ctx.res.closed) return
   // Part of a replay would be taken for the whole.
   if (!reader.live || reader.leftBehind) {
     return answerError(ctx, {
