@@ -3,7 +3,10 @@ import { describe, it } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { memoryLedger } from '../../src/ledger/memory.ts'
+import { redisLedger } from '../../src/ledger/redis.ts'
+import { sqliteLedger } from '../../src/ledger/sqlite.ts'
 import { isRefusal, ledgerContract } from './contract.ts'
+import { updateOf } from './session-updates.ts'
 
 ledgerContract('memory', async () => {
   const ledger = memoryLedger({ role: 'broker' })
@@ -56,8 +59,41 @@ describe('the memory ledger', () => {
     assert.ok(thrice - once < 8e6, `grew by ${thrice - once} bytes`)
   })
 
+  it('does not keep documents and sessions that are over', async () => {
+    let now = 1000
+    const { documents, sessions } = memoryLedger({ role: 'broker', clock: () => now })
+    setFlagsFromString('--expose-gc')
+    const collect = runInNewContext('gc') as () => void
+    const writeMany = async (from: number): Promise<number> => {
+      for (let n = from; n < from + 10_000; n++) {
+        now += 1
+        await documents?.put('a', `id${n}`, { n }, { expiresAt: now + 100, group: `g${n}` })
+        const seen = updateOf(`s${n}`, { lastAt: now - 30 * 86_400 + 100 })
+        await sessions?.apply('a', n, [seen])
+      }
+      collect()
+      return process.memoryUsage().heapUsed
+    }
+    now += 30 * 86_400
+    const once = await writeMany(0)
+    const twice = await writeMany(10_000)
+    // 10,000 of both take over 10 MB.
+    assert.ok(twice - once < 3e6, `grew by ${twice - once} bytes`)
+  })
+
   it('carries the feed for a broker only', () => {
     assert.equal(memoryLedger().feed, undefined)
     assert.notEqual(memoryLedger({ role: 'broker' }).feed, undefined)
+  })
+
+  it('no ledger of a verifier has documents or sessions', () => {
+    const url = 'redis://127.0.0.1:1'
+    for (const ledger of [
+      memoryLedger(),
+      sqliteLedger({ file: 'never-opened.db' }),
+      redisLedger({ url, role: 'verifier', resource: 'https://mcp.example/mcp' }),
+    ]) {
+      assert.deepEqual([ledger.documents, ledger.sessions], [undefined, undefined])
+    }
   })
 })

@@ -10,7 +10,9 @@ import { RevocationPublisher } from '../../src/revocation/publisher.ts'
 import { type RefusedText, Revocations } from '../../src/revocation/revocations.ts'
 import { keySourceOf, makeSigningKey } from '../support/feed-keys.ts'
 import { type RedisServer, skipWithoutRedis as skip, startRedis, until } from '../support/redis.ts'
+import { isRefusal } from './contract.ts'
 import { type Broker, issuer, now, resource, startBroker, untilSpending } from './redis-setup.ts'
+import { actionOf, updateOf } from './session-updates.ts'
 
 const other = 'https://other.example/mcp'
 const mine = keyNames('writ', resource)
@@ -23,6 +25,7 @@ const live = mine.feed('live')
 const log = mine.feed('log')
 const beats = mine.feed('beats')
 const guard = 'writ:g:{feed}'
+const person = mine.document('person', 'ann')
 const forgedKey = makeSigningKey('forged')
 
 describe('a Redis user with the rights that writ prints', { skip }, () => {
@@ -89,6 +92,29 @@ describe('a Redis user with the rights that writ prints', { skip }, () => {
     await revocations.close()
     await ledger.close()
     await until(async () => (await server.admin.keys('writ:t:*')).length === 0)
+  })
+
+  it('a broker needs every command for its documents and sessions', async () => {
+    const { documents, sessions } = broker.ledger
+    async function tour(): Promise<void> {
+      const at = now()
+      await documents?.put('a', 'a', {}, { expiresAt: at + 60, group: 'g' })
+      await documents?.take('a', 'a')
+      await documents?.list('a', { limit: 1 })
+      await sessions?.apply(`tour-${at}`, 1, [updateOf('s', { actions: [actionOf(at)] })])
+      await sessions?.get('s')
+      await sessions?.list({ limit: 1 })
+    }
+    await tour()
+    for (const command of [
+      ...['eval', 'get', 'set', 'unlink', 'zadd', 'zrem', 'zrange'],
+      ...['zremrangebyrank', 'zremrangebyscore', 'pexpireat', 'time'],
+    ]) {
+      await server.admin.call('ACL', 'SETUSER', 'broker', `-${command}`)
+      await assert.rejects(tour(), isRefusal('ledger_unavailable'), command)
+      await server.admin.call('ACL', 'SETUSER', 'broker', `+${command}`)
+      await until(() => tour().then(() => true))
+    }
   })
 
   it('a mark is kept until expiry and skew, and no longer', async () => {
@@ -164,6 +190,19 @@ describe('a Redis user with the rights that writ prints', { skip }, () => {
     ['GET', mine.broker('p', tag)],
     ['SET', mine.broker('p', tag), 'x'],
     ['RENAMENX', draft, mine.broker('p', tag)],
+    // read, make or change documents and sessions
+    ['GET', person],
+    ['SET', person, 'x'],
+    ['UNLINK', person],
+    ['RENAMENX', draft, person],
+    ['ZRANGE', 'writ:d:{person}:all', '0', '-1'],
+    ['ZADD', 'writ:d:{person}:all', '0', 'x'],
+    ['GET', mine.session(tag)],
+    ['SET', mine.session(tag), 'x'],
+    ['RENAMENX', draft, mine.session(tag)],
+    ['ZRANGE', mine.actions(tag), '0', '-1'],
+    ['ZRANGE', mine.seen(), '0', '-1'],
+    ['ZREM', mine.seen(), 'x'],
     // look around
     ['KEYS', '*'],
     ['SCAN', '0'],

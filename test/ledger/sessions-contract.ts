@@ -3,41 +3,14 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type {
-  Session,
-  SessionAction,
-  SessionBook,
-  SessionUpdate,
-} from '../../src/ledger/session-book.ts'
+import type { Session, SessionBook, SessionUpdate } from '../../src/ledger/session-book.ts'
 import { isRefusal } from './contract.ts'
+import { actionOf, updateOf } from './session-updates.ts'
 import type { BrokerStore } from './stores.ts'
 
 const now = (): number => Date.now() / 1000
 const newId = (): string => `sid-${randomUUID()}`
 const KEPT_SECONDS = 30 * 86_400
-
-export function updateOf(id: string, changes: Partial<SessionUpdate> = {}): SessionUpdate {
-  const lastAt = changes.lastAt ?? now()
-  return {
-    id,
-    workload: 'spiffe://corp.example/agent',
-    principal: 'user:corp/ann',
-    actors: [],
-    key: 'thumbprint',
-    firstAt: lastAt,
-    lastAt,
-    issued: 0,
-    spent: 0,
-    refused: 0,
-    tokensUntil: 0,
-    actions: [],
-    ...changes,
-  }
-}
-
-export function actionOf(at: number, changes: Partial<SessionAction> = {}): SessionAction {
-  return { at, outcome: 'spent', by: 'gateway', ...changes }
-}
 
 const long = 'x'.repeat(2049)
 const wrongUpdates: readonly [what: string, changes: Record<string, unknown>][] = [

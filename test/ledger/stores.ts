@@ -7,9 +7,11 @@ import type { Documents } from '../../src/ledger/documents.ts'
 import type { Ledger } from '../../src/ledger/ledger.ts'
 import { memoryLedger } from '../../src/ledger/memory.ts'
 import { redisLedger } from '../../src/ledger/redis.ts'
+import { redisAcl } from '../../src/ledger/redis-acl.ts'
+import type { Credentials } from '../../src/ledger/redis-connect.ts'
 import type { SessionBook } from '../../src/ledger/session-book.ts'
 import { sqliteLedger } from '../../src/ledger/sqlite.ts'
-import { startCluster, startRedis, startSentinel } from '../support/redis.ts'
+import { type RedisServer, startCluster, startRedis, startSentinel } from '../support/redis.ts'
 
 export interface BrokerStore {
   readonly documents: Documents
@@ -59,9 +61,19 @@ export async function sqliteStore(): Promise<BrokerStore> {
   return brokerStore(ledger, () => ledger.close(), remove)
 }
 
+/** As a user with the rights that writ prints for brokers, and no more. */
 export async function redisStore(): Promise<BrokerStore> {
   const server = await startRedis()
-  const ledger = redisLedger({ url: server.url, ...quick })
+  const [command = '', ...words] = redisAcl({ role: 'broker', user: 'broker' })
+  await server.admin.call(command, ...words, '>pw')
+  return redisStoreOn(server, { username: 'broker', password: 'pw' })
+}
+
+export async function redisStoreOn(
+  server: RedisServer,
+  user: Credentials = {},
+): Promise<BrokerStore> {
+  const ledger = redisLedger({ url: server.url, ...user, ...quick })
   await ledger.open()
   return brokerStore(
     ledger,
