@@ -118,15 +118,22 @@ export function createRoutes(parts: RouteParts): Middleware {
   async function signOut(ctx: Context): Promise<void> {
     const cookie = cookieOf(ctx, SESSION_COOKIE)
     checkPage(ctx, site)
-    if (cookie !== undefined) {
-      const { person, csrf } = await parts.browsers.find(cookie, false)
-      checkCsrf(ctx, csrf)
-      await parts.browsers.end(cookie)
-      const address = ctx.req.socket.remoteAddress
-      await parts.trail.event('signed_out', { principal: `person:${person}`, address })
-    }
+    if (cookie !== undefined) await endSignIn(ctx, cookie)
     setCookie(ctx, SESSION_COOKIE, undefined, { sameSite: 'Strict' })
     ctx.status = 204
+  }
+
+  async function endSignIn(ctx: Context, cookie: string): Promise<void> {
+    const found = await parts.browsers.find(cookie, false).catch((error: unknown) => {
+      // It is over already; the browser need not keep it.
+      if (error instanceof AdminRefusal) return undefined
+      throw error
+    })
+    if (found === undefined) return
+    checkCsrf(ctx, found.csrf)
+    await parts.browsers.end(cookie)
+    const address = ctx.req.socket.remoteAddress
+    await parts.trail.event('signed_out', { principal: `person:${found.person}`, address })
   }
 
   async function refused(ctx: Context, reason: AdminReason): Promise<void> {

@@ -36,12 +36,25 @@ test('somebody signs in, is who they are, and signs out', async () => {
 
   const headers = { 'x-writ-csrf': String(body.csrf) }
   const cookie = browser.cookieHeader('/')
+  const forged = [
+    {},
+    { ...headers, 'sec-fetch-site': 'cross-site' },
+    { ...headers, origin: 'null' },
+  ]
+  for (const each of forged) {
+    const answer = await browser.post('/sign-in/out', {}, each as Record<string, string>)
+    assert.deepEqual([answer.status, answer.body.title], [403, 'page_refused'])
+  }
+  assert.equal((await me(browser)).status, 200)
   assert.equal((await browser.post('/sign-in/out', {}, headers)).status, 204)
   assert.equal(browser.cookies.has('__Host-writ'), false)
   const kept = await send(`${site.url}/v1/me`, {
     headers: { cookie, 'sec-fetch-site': 'same-origin' },
   })
   assert.equal(whyOf(kept), 'signin_required unknown')
+  browser.cookies.set('__Host-writ', { value: 'A'.repeat(43), path: '/' })
+  assert.equal((await browser.post('/sign-in/out', {})).status, 204, 'over already')
+  assert.equal(browser.cookies.has('__Host-writ'), false)
   const names = site.records.map(({ reason }) => reason)
   assert.ok(names.includes('signed_in') && names.includes('signed_out'))
 })
@@ -147,6 +160,16 @@ test('after a sign-in the provider remembers nobody: each one needs a passkey', 
   const again = await reachPasskeyPage(browser, site)
   assert.ok(again.path.startsWith('/sign-in/with-passkey/'))
   assert.match(again.answer.text, /Sign in with a passkey/)
+  const kept = await site.documents.list('oidc_session', { limit: 1000 })
+  assert.ok(kept.length > 0 && !JSON.stringify(kept).includes(person))
+  // Even one that did remember would not do.
+  for (const { id, value } of kept) {
+    const remembered = { ...value, accountId: person, loginTs: Math.floor(site.now()) }
+    await site.documents.put('oidc_session', id, remembered)
+  }
+  const still = await reachPasskeyPage(browser, site)
+  assert.ok(still.path.startsWith('/sign-in/with-passkey/'))
+  for (const { id } of kept) await site.documents.remove('oidc_session', id)
 })
 
 test('a code is good once, in the browser that began, with the verifier it was asked for', async () => {

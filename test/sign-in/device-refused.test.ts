@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import * as oauth from 'oauth4webapi'
+import { createOidcStore } from '../../src/sign-in/adapter.ts'
 import type { SoftwarePasskey } from './authenticator.ts'
 import { approve, CommandLine, confirmPage, DEVICE_GRANT } from './command-line.ts'
 import {
@@ -18,9 +19,10 @@ import {
 let site: Site
 let passkey: SoftwarePasskey
 let viewer: SoftwarePasskey
+let person: string
 before(async () => {
   site = await startSite()
-  ;({ passkey } = await newPerson(site, 'admin'))
+  ;({ passkey, person } = await newPerson(site, 'admin'))
   viewer = (await newPerson(site, 'viewer')).passkey
 })
 after(() => site.close())
@@ -173,6 +175,43 @@ test('a person’s token is good with its own key, and for no more than was aske
   assert.equal(body.why, 'unknown')
 })
 
+test('of a token that is kept, everything has to fit', async () => {
+  const cli = new CommandLine(site)
+  const store = createOidcStore(site.documents, () => site.now())
+  const now = Math.floor(site.now())
+  await store.adapter('Grant').upsert('a-grant', { accountId: person }, 600)
+  const good = {
+    accountId: person,
+    clientId: 'writ-cli',
+    grantId: 'a-grant',
+    jkt: cli.key.jkt,
+    aud: site.url,
+    scope: 'writ:admin',
+    exp: now + 600,
+    extra: { authTime: now },
+  }
+  const token = 'A'.repeat(43)
+  const ask = async (change: object) => {
+    await store.adapter('AccessToken').upsert(token, { ...good, ...change }, 600)
+    const { status, body } = await cli.me(token)
+    return status === 200 ? 'fine' : body.why
+  }
+  assert.equal(await ask({}), 'fine')
+  const cases: [string, object, string][] = [
+    ['of another client', { clientId: 'writ-console' }, 'unknown'],
+    ['of nobody', { accountId: undefined }, 'unknown'],
+    ['of somebody who is gone', { accountId: 'gone' }, 'ended'],
+    ['for another audience', { aud: 'https://other.example' }, 'audience'],
+    ['not bound', { jkt: undefined }, 'proof'],
+    ['over', { exp: now - 1 }, 'ended'],
+    ['after the absolute limit', { extra: { authTime: now - 43_201 } }, 'ended'],
+    ['of no time', { extra: {} }, 'ended'],
+    ['without a role', { scope: 'openid' }, 'scope'],
+    ['whose grant has ended', { grantId: 'ended' }, 'ended'],
+  ]
+  for (const [what, change, why] of cases) assert.equal(await ask(change), why, what)
+})
+
 test('a refresh token that is used again ends the grant, and all its tokens', async () => {
   const cli = new CommandLine(site)
   const first = await cli.signIn(passkey)
@@ -220,6 +259,10 @@ test('a sign-in of a command line ends after its time, however often it was rene
       assert.equal((await cli.me(tokens.access_token)).status, 200, `renewal ${n}`)
     }
     assert.ok(tokens.expires_in <= 300, 'not beyond the end')
+    for (const kind of ['access', 'refresh']) {
+      const kept = await short.documents.list(`oidc_${kind}_token`, { limit: 100 })
+      for (const { expiresAt } of kept) assert.ok(expiresAt! <= short.now() + 301, kind)
+    }
     t.mock.timers.tick(301_000)
     assert.equal((await cli.me(tokens.access_token)).status, 401)
     assert.equal((await cli.refresh(tokens.refresh_token)).body.error, 'invalid_grant')

@@ -34,6 +34,29 @@ test('a refresh token that is used twice takes its grant with it', async () => {
   assert.equal(await store.find('Grant', 'grant'), undefined)
 })
 
+test('of twenty answers to one device code at once, the first one stays', async () => {
+  const { store } = fresh()
+  const adapter = store.adapter('DeviceCode')
+  await adapter.upsert('code', { userCode: 'BCDF' }, 60)
+  const all = await Promise.allSettled(
+    Array.from({ length: 20 }, (_, at) =>
+      adapter.upsert('code', { userCode: 'BCDF', accountId: `person-${at}` }, 60),
+    ),
+  )
+  assert.equal(all.filter(({ status }) => status === 'fulfilled').length, 1)
+  const first = all.findIndex(({ status }) => status === 'fulfilled')
+  assert.equal((await adapter.find('code'))?.accountId, `person-${first}`)
+  await assert.rejects(adapter.upsert('code', { userCode: 'BCDF', error: 'access_denied' }, 60))
+})
+
+test('a user code that somebody has is given to nobody else', async () => {
+  const { store } = fresh()
+  const adapter = store.adapter('DeviceCode')
+  await adapter.upsert('code', { userCode: 'BCDF' }, 60)
+  await assert.rejects(adapter.upsert('other', { userCode: 'BCDF' }, 60))
+  assert.equal(await adapter.find('other'), undefined)
+})
+
 test('what callers present is not in the store', async () => {
   const site = await startSite()
   try {
