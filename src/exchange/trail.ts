@@ -95,9 +95,9 @@ export function identityOf({ kind, issuer, expiresAt, attributes }: Workload): S
   const shown: Record<string, string | readonly string[]> = {}
   let bytes = 0
   for (const [name, value] of Object.entries(attributes).slice(0, MAX_SHOWN.attributes)) {
-    const told = Array.isArray(value) ? value.slice(0, MAX_SHOWN.values).map(text) : text(value)
-    bytes += Buffer.byteLength(JSON.stringify([name, told]))
-    if (bytes <= MAX_SHOWN.bytes) shown[name] = told
+    const given = Array.isArray(value) ? value.slice(0, MAX_SHOWN.values).map(text) : text(value)
+    bytes += Buffer.byteLength(JSON.stringify([name, given]))
+    if (bytes <= MAX_SHOWN.bytes) shown[name] = given
   }
   return { kind, issuer, attributes: shown, endsAt: expiresAt }
 }

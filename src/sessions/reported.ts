@@ -77,7 +77,7 @@ const SESSION_MEMBERS = new Set(
 function isSession(value: JsonObject, now: number): value is JsonObject & ReportedSession {
   const { id, workload, principal, actors, key, firstAt, lastAt, spent, refused, actions } = value
   if (Object.keys(value).some((name) => !SESSION_MEMBERS.has(name))) return false
-  if (!isLabel(id) || !isName(workload) || !isName(principal)) return false
+  if (!isName(workload) || !isName(principal)) return false
   const binding = bindingOf(key)
   if (binding === undefined || id !== sessionId(workload, principal, binding)) return false
   if (!Array.isArray(actors) || actors.length > MAX_ACTORS || !actors.every(isName)) return false

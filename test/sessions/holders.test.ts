@@ -75,7 +75,8 @@ test('who has a revocation is counted among those that are heard, and the silent
   const { holders, documents, clock } = scene()
   const { now } = clock
   await keepHolder(documents, reportOf({ hearing: { heard: { me: now }, fresh: true } }), now)
-  await keepHolder(documents, reportOf({ holder: 'verifier-two', lost: 3 }), now - 11)
+  const late = { holder: 'verifier-two', hearing: { heard: { me: now }, fresh: true }, lost: 3 }
+  await keepHolder(documents, reportOf(late), now - 11)
   await until(async () => (await holders.list()).length === 3)
   const [before, after] = await holders.holding([revocationAt(now - 1), revocationAt(now + 1)])
   assert.deepEqual([before!.holding, before!.all], [2, 2])
@@ -95,7 +96,7 @@ test('who has a revocation is counted among those that are heard, and the silent
     [
       ['broker-one', true, false, 0, undefined, undefined],
       ['verifier-one', true, false, 0, 'notes', 'https://mcp.example/mcp'],
-      ['verifier-two', false, true, 3, 'notes', 'https://mcp.example/mcp'],
+      ['verifier-two', true, true, 3, 'notes', 'https://mcp.example/mcp'],
     ],
   )
   await holders.close()

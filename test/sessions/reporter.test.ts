@@ -71,11 +71,15 @@ async function call(verifier: Verifier, key: SenderKey, args: JsonObject = {}): 
   return (await verifier.check(request)).allowed
 }
 
+function claimsOf(body: string) {
+  return JSON.parse(Buffer.from(body.split('.')[1] ?? '', 'base64url').toString())
+}
+
 /** What was sent, by sequence: the sessions of each sending of it. */
 function sentSessions(from: number): Map<number, string[]> {
   const sent = new Map<number, string[]>()
   for (const body of desk.bodies.slice(from)) {
-    const claims = JSON.parse(Buffer.from(body.split('.')[1] ?? '', 'base64url').toString())
+    const claims = claimsOf(body)
     if (claims.sessions.length === 0) continue
     sent.set(claims.sequence, [
       ...(sent.get(claims.sequence) ?? []),
@@ -257,6 +261,7 @@ test('a clean stop loses nothing without the broker, when there is a spool', asy
   await first.close()
   assert.equal((await stat(spoolFile)).mode & 0o777, 0o600)
 
+  const from = desk.bodies.length
   const second = await open({ spoolFile })
   assert.equal(await call(second, key), true)
   desk.before = undefined
@@ -267,6 +272,14 @@ test('a clean stop loses nothing without the broker, when there is a spool', asy
   assert.deepEqual(await counts(key), { spent: 4, refused: 0 })
   const holders = await desk.ledger.documents!.list('holder', { limit: 1000 })
   assert.equal(holders.length, heardBefore + 2)
+  // The process that ended is not made to say that it hears.
+  const hearing = new Map(
+    desk.bodies
+      .slice(from)
+      .map(claimsOf)
+      .map((one) => [one.holder, one.heard]),
+  )
+  assert.deepEqual([...hearing.values()].map((heard) => heard === undefined).sort(), [false, true])
   const by = new Set((await desk.ledger.sessions!.get(idOf(key)))!.actions.map((each) => each.by))
   assert.equal(by.size, 2)
   assert.deepEqual(await readdir(directory), [])

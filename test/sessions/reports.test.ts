@@ -146,7 +146,7 @@ const REFUSED: readonly (readonly [string, ReportCheck, () => string])[] = [
   [
     'an end before the beginning',
     'sessions',
-    () => signed(report(only({ firstAt: seconds() + 1 }))),
+    () => signed(report(only({ firstAt: seconds() + 1, actions: [] }))),
   ],
   ['a time before all time', 'sessions', () => signed(report(only({ firstAt: -1 })))],
   [
