@@ -1,10 +1,12 @@
-// npm run bench [-- --json]: what an exchange and a verification cost, against floors of the same run.
+// npm run bench [-- --json]: what an exchange and a verification cost, against floors of the
+// same run, and how soon a revocation is in force.
 import { cpus } from 'node:os'
 import { type ExchangeFigures, measureExchange } from './exchange.ts'
 import { closeConnections, IN_FLIGHT, KEYS } from './load.ts'
 import { measureProve } from './prove.ts'
 import { measureRawVerify } from './raw.ts'
 import { startBenchRedis } from './redis.ts'
+import { measureRevocation, type RevocationFigures } from './revocation.ts'
 import { round } from './statistics.ts'
 import { measureSteps } from './steps.ts'
 import { measureVerifyInChild, type VerifyFigures } from './verify.ts'
@@ -28,6 +30,14 @@ const prove = await measureProve()
 progress('steps')
 const steps = await measureSteps()
 await redis?.stop()
+// A store of its own: brokers of another issuer were at work in the other one.
+const empty = redis && (await startBenchRedis())
+const revocationOnRedis =
+  empty && (await measureRevocation(empty.url, (text) => progress(`revocation on Redis, ${text}`)))
+await empty?.stop()
+const revocationOnSqlite = await measureRevocation(undefined, (text) =>
+  progress(`revocation on SQLite, ${text}`),
+)
 await closeConnections()
 
 const result = {
@@ -37,6 +47,10 @@ const result = {
   verify: { memory: inRaw(verifyMemory), ...(verifyRedis && { redis: inRaw(verifyRedis) }) },
   prove,
   stepsUs: steps,
+  revocation: {
+    ...(revocationOnRedis && { redis: revocationOnRedis }),
+    sqlite: revocationOnSqlite,
+  },
 }
 if (json) process.stdout.write(`${JSON.stringify(result)}\n`)
 else print()
@@ -67,6 +81,10 @@ function print(): void {
     `  ${Object.entries(steps)
       .map(([name, us]) => `${name} ${us}`)
       .join('   ')}`,
+    '',
+    `revoked (acknowledged) until refused everywhere, ${revocationOnSqlite.trials} one after another under load:`,
+    ...(revocationOnRedis === undefined ? [] : [revocationLine('Redis', revocationOnRedis)]),
+    revocationLine('SQLite', revocationOnSqlite),
   ]
   process.stdout.write(`${lines.join('\n')}\n`)
 }
@@ -81,4 +99,11 @@ function verifyLine(store: string, figures: VerifyFigures): string {
   const { cpuUs, floorUs, cpuVsFloor } = figures
   const floor = `floor ${floorUs} µs (${(floorUs / rawVerifyUs).toFixed(2)} raw verifies)`
   return `  ${store}: ${cpuUs} µs = ${cpuVsFloor}× ${floor}; p50 ${figures.p50Ms} ms, p99 ${figures.p99Ms} ms`
+}
+
+function revocationLine(store: string, figures: RevocationFigures): string {
+  const { brokers, verifiers, p50Ms, p99Ms, maxMs, exchangesPerSecond } = figures
+  const { acknowledgedP50Ms: p50, acknowledgedP99Ms: p99 } = figures
+  const who = `${brokers} broker${brokers > 1 ? 's' : ''}, ${verifiers} verifiers`
+  return `  ${store} (${who}, ${exchangesPerSecond} exchanges/s): p50 ${p50Ms} ms, p99 ${p99Ms} ms, max ${maxMs} ms; acknowledged after p50 ${p50} ms, p99 ${p99} ms`
 }
