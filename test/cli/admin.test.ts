@@ -1,0 +1,199 @@
+// The commands of the admin side against a real `writ serve`, over its control socket.
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { readdir, readFile } from 'node:fs/promises'
+import { userInfo } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { widthOf } from '../../src/cli/columns.ts'
+import { generateSenderKey } from '../../src/token/proof.ts'
+import { claimsOf } from '../server/fixture.ts'
+import { type Running, serve, until } from './serving.ts'
+import { AGENT, askForToken, makeSite, RESOURCE, type Site } from './site.ts'
+import { collect, type Ended, start, temporaryDirectory, writ } from './writ.ts'
+
+const hooks: (() => unknown)[] = []
+const t = { after: (hook: () => Promise<void>) => void hooks.push(hook) }
+let cwd: string
+let site: Site
+let broker: Running
+
+before(async () => {
+  cwd = await temporaryDirectory(t)
+  site = await makeSite(cwd)
+  broker = await serve({ after: (hook) => void hooks.push(hook) }, cwd)
+})
+after(async () => {
+  for (const hook of hooks.reverse()) await hook()
+})
+
+const ENV = { WRIT_CONFIG: 'writ.yaml', XDG_CONFIG_HOME: '/nonexistent' }
+const run = (...args: string[]): Promise<Ended> => writ(args, { cwd, env: ENV })
+const json = async <T>(...args: string[]): Promise<T & { ok: boolean }> => {
+  const ended = await run(...args, '--json')
+  assert.equal(ended.code, 0, ended.stdout + ended.stderr)
+  return ended.json() as T & { ok: boolean }
+}
+
+interface Sessions {
+  readonly items: { id: string; workload: string; refused: number; issued: number; state: string }[]
+  readonly next: string | null
+}
+interface Revocations {
+  readonly revocations: { id: string; by: string; target: { kind: string; value: string } }[]
+  readonly through: string
+  readonly holders?: { holding: number; all: number; missing: string[] }
+}
+
+async function sessionsAfter(count: number): Promise<Sessions & { ok: boolean }> {
+  let page = await json<Sessions>('sessions', 'list')
+  await until(async () => {
+    page = await json<Sessions>('sessions', 'list')
+    return page.items.length >= count
+  })
+  return page
+}
+
+test('sessions are listed in 80 columns, shown by the beginning of an id, and filtered', async () => {
+  const key = generateSenderKey()
+  assert.equal((await askForToken(site, { key })).status, 200)
+  assert.notEqual(
+    (await askForToken(site, { arguments: { to: 'mallory', amount: 5 } })).status,
+    200,
+  )
+  const { items } = await sessionsAfter(2)
+  assert.ok(items.every(({ workload }) => workload === AGENT))
+
+  const listed = await run('sessions', 'list')
+  const lines = listed.stdout.trimEnd().split('\n')
+  assert.equal(lines.length, items.length + 1)
+  assert.ok(lines.every((line) => widthOf(line) <= 80))
+
+  const [first] = items
+  assert.ok(first !== undefined)
+  const shown = await run('sessions', 'show', '--', first.id.slice(0, 12))
+  assert.equal(shown.code, 0, shown.stderr)
+  assert.match(shown.stdout, new RegExp(`id +${first.id}`))
+  assert.match(shown.stdout, /writ revoke 'agent:spiffe:\/\/corp\.test\/agents\/bot'/)
+
+  const none = await json<Sessions>('sessions', 'list', '--beneath', 'spiffe://corp.test/agents/b')
+  assert.deepEqual(none.items, [], 'a path is whole segments')
+  const refused = await json<Sessions>('sessions', 'list', '--text', 'policy_denied')
+  assert.deepEqual(
+    refused.items.map((one) => one.refused),
+    [1],
+  )
+  assert.equal((await json<Sessions>('sessions', 'list', '--limit', '1')).items.length, 1)
+})
+
+test('a preview changes nothing; a revocation of many stops them, and says when all have it', async () => {
+  const wide = 'agent:spiffe://corp.test/agents/*'
+  const { preview } = await json<{ preview: { wide: boolean; workloads: string[] } }>(
+    ...['revoke', wide, `server:${RESOURCE}`, '--dry-run'],
+  )
+  assert.deepEqual([preview.wide, preview.workloads], [true, [AGENT]])
+  assert.equal((await askForToken(site)).status, 200)
+
+  const done = await json<Revocations>(
+    ...['revoke', wide, 'task:invoice-1', '--reason', 'stolen', '--for', '1h', '--wait'],
+  )
+  assert.deepEqual(
+    done.revocations.map(({ target, by }) => [target.kind, target.value, by]),
+    [
+      ['agent', 'spiffe://corp.test/agents', `local:${userInfo().username}`],
+      ['task', 'invoice-1', `local:${userInfo().username}`],
+    ],
+  )
+  assert.equal(done.through, 'broker')
+  assert.deepEqual(done.holders, { holding: 1, all: 1, missing: [] })
+  assert.notEqual((await askForToken(site)).status, 200)
+  const { items } = await json<Sessions>('sessions', 'list', '--state', 'stopped')
+  assert.ok(items.length > 0)
+
+  const [made] = done.revocations
+  assert.ok(made !== undefined)
+  const listed = await run('revocations')
+  assert.ok(listed.stdout.includes(made.id) && listed.stdout.includes('1/1'), listed.stdout)
+  const shown = await run('revocations', 'show', '--', made.id)
+  assert.match(shown.stdout, /reason +stolen/)
+
+  const undo = ['revocations', 'undo', '--reason', 'false alarm', '--', made.id]
+  const undone = await run(...undo)
+  assert.equal(undone.code, 0, undone.stderr)
+  assert.equal((await askForToken(site)).status, 200)
+  const again = await run(...undo)
+  assert.deepEqual([again.code, again.stdout], [1, ''])
+  assert.match(again.stderr, /it is undone already/)
+  const undoneOnes = await json<{ items: { id: string }[] }>('revocations', '--state', 'undone')
+  assert.deepEqual(
+    undoneOnes.items.map(({ id }) => id),
+    [made.id],
+  )
+
+  const [log = ''] = (await readdir(join(cwd, 'audit'))).filter((name) => name.endsWith('.jsonl'))
+  const audit = await readFile(join(cwd, 'audit', log), 'utf8')
+  assert.ok(audit.includes(`"local:${userInfo().username}"`) && audit.includes('false alarm'))
+})
+
+test('status says that all is well, with who hears revocations', async () => {
+  const told = await json<{ problems: string[]; holders: unknown[]; keys: unknown[] }>('status')
+  assert.deepEqual(told.problems, [])
+  assert.deepEqual([told.holders.length, told.keys.length], [1, 1])
+  assert.match((await run('status')).stdout, /^all is well\n/)
+})
+
+/** Each: a command line, its exit code, and what it says. */
+const refused: [string[], number, RegExp][] = [
+  [['sessions', 'show', 'nonesuch-nonesuch'], 1, /there is no such session/],
+  [['sessions', 'list', '--state', 'happy'], 2, /no state/],
+  [['sessions', 'list', '--seen', 'long ago'], 2, /no duration/],
+  [['sessions', 'list', '--beneath', 'x'.repeat(3000)], 2, /not valid/],
+  [['revocations', '--kind', 'thing'], 2, /no kind/],
+  [['revocations', 'undo', 'nonesuch', '--reason', 'x'], 1, /there is no such revocation/],
+  [['revoke', 'jti:a', 'nonsense:b'], 2, /no target/],
+  [['revoke', 'jti:a', '--for', '1h', '--until', '2099-01-01T00:00:00Z'], 2, /not both/],
+  [['revoke', 'jti:a', '--until', '2020-01-01T00:00:00Z'], 2, /no time to come/],
+]
+for (const [args, code, message] of refused) {
+  test(`${args.join(' ').slice(0, 60)}: exit code ${code}, and why`, async () => {
+    const ended = await run(...args, '--json')
+    assert.equal(ended.code, code, ended.stdout + ended.stderr)
+    const { ok, error } = ended.json() as { ok: boolean; error: { message: string } }
+    assert.equal(ok, false)
+    assert.match(error.message, message)
+  })
+}
+
+test('nothing was revoked by a command line that was wrong in part', async () => {
+  const { items } = await json<{ items: { target: { value: string } }[] }>('revocations')
+  assert.ok(!items.some(({ target }) => target.value === 'a'))
+})
+
+test('what sessions do is seen as it happens, and across a restart of the broker', async () => {
+  const watch = start(['sessions', 'watch', '--json'], { cwd, env: ENV })
+  hooks.push(() => watch.kill('SIGKILL'))
+  const ended = once(watch, 'exit')
+  const output = collect(watch)
+  const issuedIn = (id: unknown) =>
+    output()
+      .stdout.split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line).session as { id: string; issued: number })
+      .findLast((session) => session.id === id)?.issued
+  const key = generateSenderKey()
+  const { sid } = claimsOf((await askForToken(site, { key })).body.access_token)
+  await until(() => issuedIn(sid) === 1)
+  await askForToken(site, { key })
+  await until(() => issuedIn(sid) === 2)
+
+  broker.child.kill('SIGTERM')
+  await broker.exit
+  const gone = await run('status', '--json')
+  assert.deepEqual([gone.code, (gone.json().error as { code: string }).code], [3, 'unavailable'])
+  broker = await serve({ after: (hook) => void hooks.push(hook) }, cwd)
+  await askForToken(site, { key })
+  await until(() => issuedIn(sid) === 3)
+
+  watch.kill('SIGINT')
+  assert.deepEqual(await ended, [0, null])
+})
