@@ -61,11 +61,11 @@ export async function loadSessions(query: Query, background = false): Promise<vo
         byId.set(session.id, session)
       }
       cursor = page.next
-      more = cursor !== null
       // The first page at once; of the rest, what has come since the last look.
       if (pages === 1) show()
       else shown ??= setTimeout(show, SHOW_EVERY_MS)
     } while (cursor !== null && fresh.size < MOST && pages < MOST_PAGES)
+    more = cursor !== null
     show()
     known.set({ ...known.get(), loading: false })
   } catch (error) {

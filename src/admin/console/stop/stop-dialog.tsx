@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
+import { useMemo, useRef, useState } from 'preact/hooks'
 import { ask } from '../api/client.ts'
 import type { NewRevocations, Page, Revocation, Session, Target } from '../api/types.ts'
 import { Command } from '../ui/copy.tsx'
@@ -70,9 +70,6 @@ function StopForm({ sessions, onDone, onCancel }: FormProps) {
   const reasonField = useRef<HTMLTextAreaElement>(null)
   const wrong =
     asked && reason.trim() === '' ? 'Say why: it is kept with the revocation' : undefined
-  useEffect(() => {
-    if (!byHand) reasonField.current?.focus()
-  }, [byHand])
 
   const stop = async () => {
     const text = JSON.stringify([targets, reason, end])
@@ -135,6 +132,7 @@ function StopForm({ sessions, onDone, onCancel }: FormProps) {
             <textarea
               {...ids}
               ref={reasonField}
+              data-first={byHand ? undefined : ''}
               rows={2}
               required
               maxLength={1024}

@@ -2,6 +2,9 @@ import type { ComponentChildren } from 'preact'
 import { useEffect, useId, useRef } from 'preact/hooks'
 import { Icon } from './icon.tsx'
 
+/** Where somebody begins, when nothing is marked as the beginning. */
+const FIELD = '.dialog-body :is(input, select, textarea)'
+
 interface Shown {
   readonly title: string
   readonly onClose: () => void
@@ -17,6 +20,8 @@ export function Dialog({ title, onClose, children, look = '' }: Shown) {
     const shown = dialog.current!
     const before = document.activeElement
     shown.showModal()
+    const first = shown.querySelector<HTMLElement>('[data-first]') ?? shown.querySelector(FIELD)
+    if (first instanceof HTMLElement) first.focus()
     return () => {
       shown.close()
       // Removed before the browser returned the focus by itself.

@@ -1,0 +1,349 @@
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { request } from 'node:http'
+import { createRequire } from 'node:module'
+import { after, before, test } from 'node:test'
+import type { Browser, Page } from 'playwright-core'
+import { openTab, skipWithoutChromium, startChromium, type Tab } from './chromium.ts'
+import { enrol, nothingWrong, signIn, untilTrue } from './people.ts'
+import { picture } from './pictures.ts'
+import { type Agent, type ConsoleSite, startSite } from './site.ts'
+
+const skip = skipWithoutChromium
+let site: ConsoleSite
+let browser: Browser
+let tab: Tab
+let page: Page
+let agents: Agent[]
+let axe: string
+
+before(async () => {
+  if (skip !== false) return
+  axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+  ;[site, browser] = await Promise.all([startSite(), startChromium()])
+  tab = await openTab(browser)
+  page = tab.page
+  await enrol(page, (await site.broker.firstLink())!, 'Laptop')
+  agents = await Promise.all(
+    ['/agents/courier', '/agents/clerk', '/agents/scribe'].map((path) => site.agent(path, 'tour')),
+  )
+  for (const agent of agents) await agent.call('list_notes')
+  const stop = { reason: 'tried out', by: 'local:test' }
+  const value = 'spiffe://demo.test/agents/nobody'
+  await site.broker.revoke({ target: { kind: 'agent', value }, ...stop })
+  await signIn(page, site.url)
+})
+after(async () => {
+  for (const agent of agents ?? []) await agent.close()
+  await browser?.close()
+  await site?.close()
+})
+
+/** Every page, with what says that it is there. */
+async function pagesOf(): Promise<
+  readonly (readonly [name: string, path: string, shows: string])[]
+> {
+  const { items: sessions } = (await fetched('/v1/sessions')) as { items: { id: string }[] }
+  const { items: made } = (await fetched('/v1/revocations')) as { items: { id: string }[] }
+  const server = new URLSearchParams({ resource: site.resource })
+  return [
+    ['sessions', '/sessions', 'agents/courier'],
+    ['session', `/sessions/${sessions[0]!.id}`, 'Last actions'],
+    ['revocations', '/revocations', 'tried out'],
+    ['revocation', `/revocations/${made[0]!.id}`, 'Who has heard it'],
+    ['audit', '/audit', 'token-exchange'],
+    ['policies', '/policies', 'notes.cedar'],
+    ['simulator', '/simulator?name=add_note', 'Arguments (JSON)'],
+    ['catalogue', '/catalogue', 'notes'],
+    ['server', `/catalogue/server?${server}`, 'add_note'],
+    ['identities', '/identities', 'Trust domains'],
+    ['keys', '/keys', 'ES256'],
+    ['health', '/health', 'Who holds the revocations'],
+    ['people', '/people', 'Laptop'],
+    ['nowhere', '/sessions/no-such-session', 'There is no such session'],
+  ]
+}
+
+const fetched = (path: string) =>
+  page.evaluate(`fetch(${JSON.stringify(path)}).then((r) => r.json())`)
+
+async function seriousFaults(at: Page): Promise<string[]> {
+  // Through the protocol, as the policy of the page lets no script in.
+  await at.evaluate(axe)
+  const { violations } = (await at.evaluate(`axe.run(document, {
+    runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
+  })`)) as { violations: { id: string; impact: string; nodes: { html: string }[] }[] }
+  return violations
+    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 160)).join(' | ')}`)
+}
+
+for (const colorScheme of ['dark', 'light'] as const) {
+  test(`axe finds nothing serious on any page, ${colorScheme}`, { skip }, async () => {
+    await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
+    for (const [name, path, shows] of await pagesOf()) {
+      await page.goto(site.url + path)
+      await page.locator('main').getByText(shows).first().waitFor()
+      assert.deepEqual(await seriousFaults(page), [], name)
+    }
+    await page.goto(`${site.url}/sessions`)
+    await page.locator('tbody tr.open').first().waitFor()
+    await page
+      .getByLabel(/^Select agents/)
+      .first()
+      .check()
+    assert.deepEqual(await seriousFaults(page), [], 'a selection')
+    await page
+      .getByRole('region', { name: 'Selection' })
+      .getByRole('button', { name: 'Stop …' })
+      .click()
+    await page.getByText(/Stops 1 live session/).waitFor()
+    await page.getByRole('button', { name: 'Stop 1 session' }).click()
+    await page.getByText('Say why').waitFor()
+    assert.deepEqual(await seriousFaults(page), [], 'the dialog, with a fault')
+    await page.keyboard.press('Escape')
+    await page.keyboard.press('?')
+    await page.getByRole('heading', { name: 'Keyboard shortcuts' }).waitFor()
+    assert.deepEqual(await seriousFaults(page), [], 'the shortcuts')
+    nothingWrong(tab.complaints)
+  })
+}
+
+test('the sign-in pages pass axe too', { skip }, async () => {
+  const other = await openTab(browser)
+  await other.page.goto(site.url)
+  await other.page.getByRole('link', { name: 'Sign in with a passkey' }).waitFor()
+  assert.deepEqual(await seriousFaults(other.page), [])
+  await other.context.close()
+})
+
+test('an agent is found, stopped and undone by keyboard alone', { skip }, async () => {
+  const { keyboard } = page
+  const focused = () => page.evaluate(`document.activeElement.outerHTML.slice(0, 300)`)
+  await page.goto(`${site.url}/sessions`)
+  await page.locator('tbody tr.open').nth(2).waitFor()
+  await keyboard.press('Tab')
+  assert.match(String(await focused()), /Skip to the content/)
+  await keyboard.press('Enter')
+  assert.match(String(await focused()), /^<main/)
+
+  await keyboard.press('/')
+  await keyboard.type('clerk')
+  await page.getByText(/^1 session of/).waitFor()
+  // Past the states, the time and the rest of the filter into the grid.
+  for (let n = 0; n < 12 && !/^<table/.test(String(await focused())); n += 1) {
+    await keyboard.press('Tab')
+  }
+  assert.match(String(await focused()), /^<table[^>]*role="grid"/)
+  const active = await page.evaluate(`document.activeElement.getAttribute('aria-activedescendant')`)
+  assert.match(String(active), /^s-/)
+  const ring = await page.evaluate(
+    `getComputedStyle(document.querySelector('tr.active td')).boxShadow`,
+  )
+  assert.notEqual(ring, 'none')
+
+  await keyboard.press(' ')
+  await page.getByText('1 session selected').waitFor()
+  await keyboard.press('s')
+  const dialog = page.getByRole('dialog')
+  await dialog.waitFor()
+  assert.match(String(await focused()), /^<textarea/)
+  await keyboard.type('It was asked to by nobody')
+  await dialog.getByText(/Stops 1 live session now/).waitFor()
+  // The focus stays inside, whichever way and however far.
+  for (let n = 0; n < 25; n += 1) {
+    await keyboard.press(n % 3 === 0 ? 'Shift+Tab' : 'Tab')
+    const inside = await page.evaluate(
+      `document.activeElement === document.body || document.querySelector('dialog').contains(document.activeElement)`,
+    )
+    assert.equal(inside, true)
+  }
+  await dialog.getByRole('button', { name: 'Stop 1 session' }).focus()
+  await keyboard.press('Enter')
+  await page.getByText('Held by 2 of 2').waitFor()
+  assert.match(String(await focused()), /Done/)
+  await keyboard.press('Enter')
+  await dialog.waitFor({ state: 'detached' })
+  assert.match(String(await focused()), /^<table/)
+  await assert.rejects(agents[1]!.call('list_notes'))
+
+  await keyboard.press('Escape')
+  await keyboard.press('Enter')
+  await page.getByRole('heading', { level: 1, name: 'agents/clerk' }).waitFor()
+  await keyboard.press('g')
+  await keyboard.press('r')
+  await page.getByRole('heading', { level: 1, name: 'Revocations' }).waitFor()
+  await page.getByRole('button', { name: 'Undo …' }).first().focus()
+  await keyboard.press('Enter')
+  await dialog.waitFor()
+  await keyboard.press('Escape')
+  await dialog.waitFor({ state: 'detached' })
+  assert.match(String(await focused()), /Undo …/)
+  nothingWrong(tab.complaints)
+})
+
+test('a long list is gone through by key: the row one is at is on the screen', {
+  skip,
+}, async () => {
+  const now = Date.now() / 1000
+  const many = Array.from({ length: 400 }, (_, n) => ({
+    ...{
+      id: `long-${n}`,
+      workload: `spiffe://demo.test/long/${n}`,
+      actors: [],
+      key: 'k'.repeat(43),
+    },
+    ...{ principal: `spiffe://demo.test/long/${n}`, firstAt: now - 900, lastAt: now - 500 - n },
+    ...{ issued: 1, spent: 0, refused: 0, tokensUntil: 0, actions: [] },
+  }))
+  await site.seen(many)
+  await page.goto(`${site.url}/sessions?text=long`)
+  await page.getByText(/^400 sessions of/).waitFor()
+  await page.getByRole('grid').focus()
+  for (const [key, id] of [
+    ['End', 'long-399'],
+    ['ArrowUp', 'long-398'],
+    ['Home', 'long-0'],
+    ['PageDown', undefined],
+    ['ArrowDown', undefined],
+  ] as const) {
+    await page.keyboard.press(key)
+    await untilTrue(
+      page,
+      `(() => {
+      const row = document.getElementById(document.activeElement.getAttribute('aria-activedescendant'))
+      if (row === null) return false
+      const { top, bottom } = row.getBoundingClientRect()
+      return top >= 0 && bottom <= innerHeight ${id === undefined ? '' : `&& row.id === 's-${id}'`}
+    })()`,
+    )
+  }
+})
+
+test('on a phone nothing scrolls sideways, and the lists are cards', { skip }, async () => {
+  const paths = await pagesOf()
+  const phone = await openTab(browser, { phone: true })
+  const { items } = (await fetched('/v1/people')) as { items: { id: string }[] }
+  const invited = await site.broker.firstLink()
+  assert.equal(invited, undefined)
+  const link = (await page.evaluate(`fetch('/v1/me').then((r) => r.json()).then(({ csrf }) =>
+    fetch('/v1/people/${items[0]!.id}/invitations', { method: 'POST', headers: { 'x-writ-csrf': csrf } }))
+    .then((r) => r.json()).then(({ url }) => url)`)) as string
+  await enrol(phone.page, link, 'Phone')
+  await signIn(phone.page, site.url)
+  for (const [name, path, shows] of paths) {
+    await phone.page.goto(site.url + path)
+    await phone.page.locator('main').getByText(shows).first().waitFor()
+    const width = await phone.page.evaluate('document.documentElement.scrollWidth')
+    assert.equal(width, 390, name)
+    assert.equal(await phone.page.locator('table').count(), 0, name)
+  }
+  await phone.page.goto(`${site.url}/sessions`)
+  await phone.page.getByText('agents/courier').waitFor()
+  await picture(phone.page, 'phone')
+  await phone.page.getByRole('button', { name: 'Menu' }).click()
+  await phone.page.getByRole('dialog').getByRole('link', { name: 'Health' }).click()
+  await phone.page.getByText('Who holds the revocations').waitFor()
+  await phone.page.goto(`${site.url}/sessions`)
+  await phone.page.getByLabel('Select agents/scribe').check()
+  await phone.page.getByRole('button', { name: 'Stop …' }).last().click()
+  await phone.page.getByText(/Stops 1 live session/).waitFor()
+  assert.equal(await phone.page.evaluate('document.documentElement.scrollWidth'), 390)
+  assert.deepEqual(await seriousFaults(phone.page), [])
+  nothingWrong(phone.complaints)
+  await phone.context.close()
+})
+
+test('the switch of colours overrules the system, and is kept', { skip }, async () => {
+  await page.emulateMedia({ colorScheme: 'dark' })
+  await page.goto(`${site.url}/health`)
+  const ground = () => page.evaluate('getComputedStyle(document.body).backgroundColor')
+  const dark = await ground()
+  await page.getByRole('button', { name: 'Light' }).click()
+  const light = await ground()
+  assert.notEqual(light, dark)
+  await page.reload()
+  await page.getByText('Who holds the revocations').waitFor()
+  assert.equal(await ground(), light)
+  await page.getByRole('button', { name: 'Colours of the system' }).click()
+  assert.equal(await ground(), dark)
+})
+
+test('a foreign Host gets no page and no answer, a foreign Origin no change', {
+  skip,
+}, async () => {
+  const own = new URL(site.url).host
+  const ask = (path: string, headers: Record<string, string>, method = 'GET') =>
+    new Promise<{ status: number; text: string }>((resolve, reject) => {
+      const options = { host: '127.0.0.1', port: site.adminPort, path, method, headers }
+      request(options, (response) => {
+        let text = ''
+        response.on('data', (chunk) => {
+          text += chunk
+        })
+        response.on('end', () => resolve({ status: response.statusCode ?? 0, text }))
+      })
+        .on('error', reject)
+        .end()
+    })
+  for (const path of ['/', '/sessions', '/sessions/x', '/people', '/mark.svg']) {
+    assert.equal((await ask(path, { host: own })).status, 200, path)
+    const rebound = await ask(path, { host: 'evil.example' })
+    assert.ok(rebound.status >= 400, `${path}: ${rebound.status}`)
+    assert.ok(!rebound.text.includes('<script'), path)
+  }
+  const cookies = await tab.context.cookies()
+  const cookie = cookies.map(({ name, value }) => `${name}=${value}`).join('; ')
+  const ours = { cookie, 'sec-fetch-site': 'same-origin' }
+  assert.equal((await ask('/v1/me', { ...ours, host: own })).status, 200)
+  for (const headers of [
+    { ...ours, host: own, origin: 'https://evil.example' },
+    { cookie, host: own, 'sec-fetch-site': 'cross-site' },
+    { ...ours, host: 'evil.example' },
+  ]) {
+    const { status, text } = await ask('/v1/me', headers)
+    assert.ok(status === 403 || status === 401 || status === 421, `${status} ${text}`)
+  }
+})
+
+test('the policy of the page lets no script, style or frame in, and markup is text', {
+  skip,
+}, async () => {
+  const other = await openTab(browser)
+  await other.page.goto(site.url)
+  await other.page.getByRole('link', { name: 'Sign in with a passkey' }).waitFor()
+  const headers = (await other.page.evaluate(
+    `fetch('/').then((r) => Object.fromEntries(r.headers))`,
+  )) as Record<string, string>
+  const policy = headers['content-security-policy'] ?? ''
+  for (const part of [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "frame-ancestors 'none'",
+    "require-trusted-types-for 'script'",
+    "trusted-types 'none'",
+  ]) {
+    assert.ok(policy.split('; ').includes(part), part)
+  }
+  assert.deepEqual(
+    [headers['cross-origin-opener-policy'], headers['cross-origin-resource-policy']],
+    ['same-origin', 'same-origin'],
+  )
+  assert.deepEqual(
+    [headers['referrer-policy'], headers['x-content-type-options']],
+    ['no-referrer', 'nosniff'],
+  )
+  await other.page
+    .evaluate(`(() => {
+    try { document.body.innerHTML = '<b>markup</b>' } catch {}
+    const script = document.createElement('script')
+    script.textContent = 'window.ran_ = true'
+    document.body.append(script)
+  })()`)
+    .catch(() => {})
+  assert.equal(await other.page.evaluate('window.ran_'), undefined)
+  assert.equal(await other.page.locator('b').count(), 0)
+  assert.ok(other.complaints.some((text) => text.startsWith('csp: require-trusted-types-for')))
+  await other.context.close()
+})

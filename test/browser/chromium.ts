@@ -1,0 +1,86 @@
+// The system's Chromium with an empty profile, its virtual authenticator, and what it must not report.
+import { execFileSync } from 'node:child_process'
+import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
+import { requireProgram } from '../support/programs.ts'
+
+/** For node:test's `{ skip }`. */
+export const skipWithoutChromium = requireProgram(
+  'chromium',
+  'install Chromium (apt-get install chromium)',
+)
+
+const ARGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+]
+
+export async function startChromium(): Promise<Browser> {
+  const executablePath = execFileSync('sh', ['-c', 'command -v chromium'], {
+    encoding: 'utf8',
+  }).trim()
+  return chromium.launch({ executablePath, headless: true, args: ARGS })
+}
+
+export interface Tab {
+  readonly context: BrowserContext
+  readonly page: Page
+  /** What the content security policy stopped, and what the page complained of. */
+  readonly complaints: string[]
+}
+
+export interface TabOptions {
+  readonly colorScheme?: 'dark' | 'light'
+  readonly width?: number
+  readonly height?: number
+  /** A phone: touch, a narrow screen, sharp pixels. */
+  readonly phone?: boolean
+}
+
+/** A browser of one person: cookies of its own, and a passkey device that is always touched. */
+export async function openTab(browser: Browser, options: TabOptions = {}): Promise<Tab> {
+  const { colorScheme = 'dark', width = 1360, height = 860, phone = false } = options
+  const context = await browser.newContext({
+    colorScheme,
+    viewport: phone ? { width: 390, height: 844 } : { width, height },
+    ...(phone ? { hasTouch: true, isMobile: true } : {}),
+    deviceScaleFactor: 2,
+    reducedMotion: 'reduce',
+    permissions: ['clipboard-read', 'clipboard-write'],
+  })
+  const page = await context.newPage()
+  const complaints: string[] = []
+  await context.exposeFunction('__complain', (text: string) => complaints.push(text))
+  await context.addInitScript(
+    `addEventListener('securitypolicyviolation', (e) =>
+       __complain('csp: ' + e.violatedDirective + ' ' + e.blockedURI + ' ' + e.sample))`,
+  )
+  page.on('pageerror', (error) => complaints.push(`error: ${error.message}`))
+  page.on('console', (message) => {
+    if (message.type() !== 'error') return
+    // A refusal that the page shows to people is none of its own faults.
+    if (message.text().startsWith('Failed to load resource')) return
+    complaints.push(`console: ${message.text()}`)
+  })
+  await addAuthenticator(page)
+  return { context, page, complaints }
+}
+
+async function addAuthenticator(page: Page): Promise<void> {
+  const session = await page.context().newCDPSession(page)
+  await session.send('WebAuthn.enable')
+  await session.send('WebAuthn.addVirtualAuthenticator', {
+    options: {
+      protocol: 'ctap2',
+      transport: 'internal',
+      hasResidentKey: true,
+      hasUserVerification: true,
+      isUserVerified: true,
+      automaticPresenceSimulation: true,
+    },
+  })
+}
