@@ -151,3 +151,12 @@ test('a record that names nobody is passed over', () => {
   )
   assert.equal(gathering.size, 0)
 })
+
+test('a taking is never empty while there is something to take', () => {
+  const gathering = new Gathering('me')
+  note(gathering, 1, { workload: 'w'.repeat(2000) })
+  assert.deepEqual(
+    gathering.take({ now: NOW + 1, maxBytes: 100 }).map(({ spent, actions }) => [spent, actions]),
+    [[1, []]],
+  )
+})
