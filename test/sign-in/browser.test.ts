@@ -261,7 +261,7 @@ test('a page under another name of this machine leads to the one that passkeys a
   assert.deepEqual([answer.status, answer.headers.location], [302, `${site.url}/sign-in`])
 })
 
-test('what somebody enrols for someone else is no way in', async () => {
+test('a link that was never made enrols nobody', async () => {
   const { answer } = await enrol(site, `${site.url}/sign-in/enrol#${'A'.repeat(43)}`)
   assert.deepEqual([answer.status, answer.body.title], [403, 'link_refused'])
 })

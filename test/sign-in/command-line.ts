@@ -33,8 +33,8 @@ export class CommandLine {
     })
   }
 
-  ask(scope = 'writ:admin'): Promise<Answer> {
-    return this.post('/oauth/device_authorization', { scope })
+  ask(scope = 'writ:admin', more: Record<string, string> = {}): Promise<Answer> {
+    return this.post('/oauth/device_authorization', { scope, ...more })
   }
 
   poll(deviceCode: string, proof?: string): Promise<Answer> {

@@ -35,3 +35,20 @@ test('a command line signs in with a code that a person confirms with a passkey'
   assert.deepEqual([body.id, body.role, body.kind], [`person:${person}`, 'admin', 'person'])
   assert.ok(Number(body.touchedAt) > site.now() - 60)
 })
+
+test('it may say for whom the tokens are, and gets no more than it asks for', async () => {
+  const cli = new CommandLine(site)
+  const { body } = await cli.ask('writ:viewer writ:approver', { resource: site.url })
+  await approve(site, String(body.user_code).toLowerCase().replace('-', ' '), passkey)
+  const tokens = await cli.poll(String(body.device_code))
+  assert.equal(tokens.body.scope, 'writ:viewer writ:approver', tokens.text)
+  assert.equal((await cli.me(String(tokens.body.access_token))).body.role, 'approver')
+  const records = site.records.filter(({ key }) => key === cli.key.jkt)
+  assert.deepEqual(
+    records.map(({ reason, principal }) => [reason, principal]),
+    [
+      ['device_approved', `person:${person}`],
+      ['signed_in', `person:${person}`],
+    ],
+  )
+})
