@@ -1,0 +1,181 @@
+import assert from 'node:assert/strict'
+import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import fc from 'fast-check'
+import { backwardLines } from '../../src/admin/backward-lines.ts'
+import { cursorOf } from '../../src/admin/cursor.ts'
+import type { AuditRecord } from '../../src/audit/record.ts'
+import { BOT, openRig } from './rig.ts'
+
+const folder = await mkdtemp(join(tmpdir(), 'writ-audit-search-'))
+after(() => rm(folder, { recursive: true }))
+
+const time = (at: number) => new Date(at * 1000).toISOString()
+const line = (at: number, more: Partial<AuditRecord> = {}) =>
+  `${JSON.stringify({ time: time(at), door: 'token-exchange', outcome: 'issued', jti: `j${at}`, ...more })}\n`
+
+const OLD = 'broker.test.20260101T000000.000Z.1-aaaa.jsonl'
+const NEW = 'broker.test.20260201T000000.000Z.1-aaaa.jsonl'
+await writeFile(
+  join(folder, OLD),
+  line(1, { workload: BOT }) +
+    line(2, { outcome: 'refused', reason: 'policy_denied', workload: `${BOT}-2` }) +
+    'half a li\n' +
+    '{"time":"2026-01-01T00:00:00Z","time":"2026-01-01T00:00:00Z"}\n' +
+    '{"time":5,"door":"x","outcome":"issued"}\n',
+)
+await writeFile(
+  join(folder, NEW),
+  line(3, { arguments: { iban: 'DE02' }, session: 's1' }) +
+    '\n' +
+    line(4, { door: 'admin', outcome: 'allowed', reason: 'revoke', by: 'person:eve' }) +
+    '{"time":"2026-02-01T00:00:00Z","door":"cut',
+)
+await writeFile(join(folder, 'notes.txt'), line(9))
+
+const rig = await openRig(() => ({ auditDirectory: folder }))
+after(() => rig.close())
+const { call } = rig
+
+interface Page {
+  readonly items: readonly AuditRecord[]
+  readonly next: string | null
+  readonly broken: number
+}
+async function search(query = '', as = 'viewer'): Promise<Page> {
+  const { status, body } = await call('GET', `/v1/audit?${query}`, { as })
+  assert.equal(status, 200, JSON.stringify(body))
+  return body
+}
+const ids = ({ items }: Page) => items.map(({ jti }) => jti)
+
+const SEARCHES: readonly (readonly [query: string, found: readonly string[]])[] = [
+  ['', ['j4', 'j3', 'j2', 'j1']],
+  ['outcome=refused', ['j2']],
+  [`workload=${BOT}`, ['j1']],
+  ['reason=policy_denied', ['j2']],
+  ['door=admin', ['j4']],
+  ['by=person:eve', ['j4']],
+  ['session=s1', ['j3']],
+  ['from=2', ['j4', 'j3', 'j2']],
+  ['to=3', ['j2', 'j1']],
+  ['from=2&to=3', ['j2']],
+  ['text=EVE', ['j4']],
+  [`text=${encodeURIComponent(BOT)}`, ['j2', 'j1']],
+  ['text=nowhere', []],
+]
+
+for (const [query, found] of SEARCHES) {
+  test(`the audit by ${query === '' ? 'nothing' : query}`, async () => {
+    const page = await search(query)
+    assert.deepEqual(ids(page), found)
+    assert.equal(page.next, null)
+    assert.equal(page.broken, 4)
+  })
+}
+
+test('pages hold every record once, newest first, also while others are written', async () => {
+  const seen: unknown[] = []
+  let broken = 0
+  let cursor = ''
+  for (;;) {
+    const page = await search(`limit=1${cursor}`)
+    seen.push(...ids(page))
+    broken += page.broken
+    if (seen.length === 1) await appendFile(join(folder, NEW), `\n${line(5)}`)
+    if (page.next === null) break
+    cursor = `&cursor=${page.next}`
+  }
+  assert.deepEqual(seen, ['j4', 'j3', 'j2', 'j1'])
+  assert.equal(broken, 4)
+  assert.deepEqual(ids(await search('limit=1')), ['j5'])
+})
+
+test('argument values are shown to admins, which is recorded, and found by nobody else', async () => {
+  for (const as of ['viewer', 'approver']) {
+    assert.equal(JSON.stringify(await search('', as)).includes('DE02'), false)
+    assert.deepEqual(ids(await search('text=DE02', as)), [])
+  }
+  assert.deepEqual(ids(await search('text=DE02', 'admin')), ['j3'])
+})
+
+test('a search is recorded once, with what was sought', async () => {
+  const fresh = await openRig()
+  try {
+    const first = await fresh.call('GET', '/v1/audit?text=x&limit=1')
+    if (first.body.next)
+      await fresh.call('GET', `/v1/audit?text=x&limit=1&cursor=${first.body.next}`)
+    const lines = (await fresh.recorded()).filter(({ reason }) => reason === 'audit_searched')
+    assert.deepEqual(
+      lines.map(({ by, evidence }) => [by, evidence]),
+      [['client:admin', { text: 'x' }]],
+    )
+  } finally {
+    await fresh.close()
+  }
+})
+
+test('a cursor names no other file and no other place', async () => {
+  const forged = [
+    { order: 0, id: '../secret.jsonl' },
+    { order: 0, id: 'notes.txt' },
+    { order: 5, id: NEW },
+    { order: 1e9, id: NEW },
+    { order: -1, id: NEW },
+    { order: 1.5, id: NEW },
+  ]
+  for (const place of forged) {
+    const { status, body } = await call('GET', `/v1/audit?cursor=${cursorOf('audit', place)}`)
+    assert.deepEqual([status, body.pointer], [400, 'cursor'], JSON.stringify(place))
+  }
+})
+
+test('one answer looks at a bounded number of lines, and the next goes on', async () => {
+  const big = await mkdtemp(join(tmpdir(), 'writ-audit-big-'))
+  const fresh = await openRig(() => ({ auditDirectory: big }))
+  try {
+    const many = Array.from({ length: 25_000 }, (_, i) => line(i)).join('')
+    await writeFile(join(big, NEW), line(0, { jti: 'first' }) + many)
+    const { body: first } = await fresh.call('GET', '/v1/audit?text=first')
+    assert.deepEqual([first.items.length, first.bounded], [0, true])
+    const { body: rest } = await fresh.call('GET', `/v1/audit?text=first&cursor=${first.next}`)
+    assert.deepEqual(ids(rest), ['first'])
+    assert.deepEqual([rest.next, rest.bounded], [null, false])
+  } finally {
+    await fresh.close()
+    await rm(big, { recursive: true })
+  }
+})
+
+test('lines are read backwards as they are forwards, wherever blocks end', async () => {
+  const file = join(folder, 'lines.bin')
+  const texts = fc.array(
+    fc.oneof(
+      fc.string({ unit: 'grapheme' }).map((text) => text.replaceAll('\n', '')),
+      fc.integer({ min: 65_530, max: 65_540 }).map((length) => 'x'.repeat(length)),
+    ),
+    { maxLength: 6 },
+  )
+  await fc.assert(
+    fc.asyncProperty(texts, fc.boolean(), async (lines, ended) => {
+      await writeFile(file, lines.join('\n') + (ended && lines.length > 0 ? '\n' : ''))
+      const read: string[] = []
+      for await (const { bytes } of backwardLines(file)) read.unshift(bytes!.toString())
+      assert.deepEqual(
+        read,
+        lines.filter((text) => text !== ''),
+      )
+      // From the start of any line on, what comes before it.
+      const starts: number[] = []
+      for await (const { start } of backwardLines(file)) starts.unshift(start)
+      for (const [at, start] of starts.entries()) {
+        let before = 0
+        for await (const _ of backwardLines(file, start)) before += 1
+        assert.equal(before, at)
+      }
+    }),
+    { numRuns: 60 },
+  )
+})
