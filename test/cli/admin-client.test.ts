@@ -1,0 +1,211 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { health, listOf, revocation } from '../../src/admin/schemas.ts'
+import { type AdminClient, clientOfLogin } from '../../src/cli/admin-client.ts'
+import { CliError } from '../../src/cli/answer.ts'
+import { followEvents, parseEvents, type ServerEvent } from '../../src/cli/event-stream.ts'
+import type { SavedLogin } from '../../src/cli/saved-login.ts'
+import { generateSenderKey } from '../../src/token/proof.ts'
+import { type Received, type Reply, type StandIn, standIn } from './stand-in.ts'
+
+const HEALTH = {
+  ready: true,
+  checks: { store: 'ok' },
+  feed: { fresh: true, revocations: 0 },
+  policyVersion: 'p',
+  catalogueVersion: 'c',
+  now: 1,
+}
+const problem = (status: number, code: string, more = {}, headers = {}): Reply => ({
+  status,
+  headers: { 'content-type': 'application/problem+json', ...headers },
+  body: { type: `x/${code}`, title: 'It is so', status, code, ...more },
+})
+
+/** A client with a sign-in whose tokens are `token-1`, `token-2` …, against these replies in order. */
+async function clientFor(t: TestContext, replies: readonly Reply[]) {
+  let at = 0
+  const server: StandIn = await standIn(() => replies[Math.min(at++, replies.length - 1)] ?? {})
+  t.after(() => server.close())
+  let tokens = 1
+  const told = { signedInAgain: 0 }
+  const login: SavedLogin = {
+    url: server.url,
+    key: generateSenderKey(),
+    async accessToken(refused) {
+      if (refused === `token-${tokens}`) tokens += 1
+      return `token-${tokens}`
+    },
+    async signInAgain() {
+      told.signedInAgain += 1
+    },
+  }
+  return { admin: clientOfLogin(login), received: server.received, told }
+}
+
+const getHealth = (admin: AdminClient) => admin.get('/v1/health', health)
+const postOne = (admin: AdminClient) =>
+  admin.post('/v1/revocations', listOf(revocation), { targets: [], reason: 'x' }, { key: 'k-1' })
+
+test('each request has the token and a proof of its own; members nobody knows come through', async (t) => {
+  const { admin, received } = await clientFor(t, [{ body: { ...HEALTH, later: 1 } }])
+  assert.deepEqual(await getHealth(admin), { ...HEALTH, later: 1 })
+  await getHealth(admin)
+  const [one, two] = received.map(({ headers }) => headers)
+  assert.equal(one?.authorization, 'DPoP token-1')
+  assert.notEqual(one?.dpop, two?.dpop)
+})
+
+test('a token that is not accepted is renewed once, and not for ever', async (t) => {
+  const over = problem(401, 'signin_required')
+  const { admin, received } = await clientFor(t, [over, { body: HEALTH }])
+  await getHealth(admin)
+  assert.deepEqual(
+    received.map(({ headers }) => headers.authorization),
+    ['DPoP token-1', 'DPoP token-2'],
+  )
+  const never = await clientFor(t, [over])
+  const error = await getHealth(never.admin).catch((thrown: unknown) => thrown)
+  assert.ok(error instanceof CliError)
+  assert.deepEqual([error.code, never.received.length], ['refused', 2])
+  assert.match(String(error.hint), /^run writ login --url http/)
+})
+
+test('a demanded nonce is given with the same token', async (t) => {
+  const headers = { 'dpop-nonce': 'n', 'www-authenticate': 'DPoP error="use_dpop_nonce"' }
+  const { admin, received } = await clientFor(t, [
+    problem(401, 'nonce_required', {}, headers),
+    { body: HEALTH },
+  ])
+  await getHealth(admin)
+  const claims = String(received[1]?.headers.dpop).split('.')[1] ?? ''
+  assert.equal(JSON.parse(Buffer.from(claims, 'base64url').toString()).nonce, 'n')
+  assert.equal(received[1]?.headers.authorization, 'DPoP token-1')
+})
+
+const sent = ({ headers, body }: Received) => [headers['idempotency-key'], body]
+
+test('where a touch is asked for, somebody signs in again and the very request is sent again', async (t) => {
+  const { admin, received, told } = await clientFor(t, [
+    problem(403, 'touch_required'),
+    { status: 201, body: { items: [] } },
+  ])
+  await postOne(admin)
+  assert.equal(told.signedInAgain, 1)
+  assert.deepEqual(sent(received[0]!), sent(received[1]!))
+  const endless = await clientFor(t, [problem(403, 'touch_required')])
+  await assert.rejects(postOne(endless.admin), CliError)
+  assert.equal(endless.told.signedInAgain, 1)
+})
+
+test('a request that is being worked on is sent again under its key; any other conflict is told', async (t) => {
+  const { admin, received } = await clientFor(t, [
+    problem(409, 'conflict', {}, { 'retry-after': '1' }),
+    { status: 201, body: { items: [] } },
+  ])
+  await postOne(admin)
+  assert.deepEqual(sent(received[0]!), sent(received[1]!))
+  const other = await clientFor(t, [problem(409, 'conflict')])
+  await assert.rejects(postOne(other.admin), { code: 'refused' })
+  assert.equal(other.received.length, 1)
+})
+
+/** Each: what comes back, and the end of the command. */
+const ends: [string, Reply, CliError['code'], RegExp][] = [
+  [
+    'a role',
+    problem(403, 'role_insufficient', { detail: 'this needs the role admin' }),
+    'refused',
+    /^it is so: this needs/,
+  ],
+  ['nothing there', problem(404, 'not_found'), 'refused', /^it is so$/],
+  [
+    'a wrong request',
+    problem(400, 'request_invalid', { pointer: '/targets/0' }),
+    'usage',
+    /it is so/,
+  ],
+  ['a store that is away', problem(503, 'ledger_unavailable'), 'unavailable', /it is so/],
+  [
+    'words that move the cursor',
+    problem(404, 'not_found', { detail: '\u001b[2J' }),
+    'refused',
+    /\\u\{1b\}\[2J$/,
+  ],
+  ['no JSON', { body: '<html>' }, 'unavailable', /not understood/],
+  ['another thing', { body: { ready: 'maybe' } }, 'unavailable', /not understood/],
+  ['another server', { status: 502, body: '<html>' }, 'unavailable', /answered 502/],
+  [
+    'a redirect',
+    { status: 302, headers: { location: 'https://evil.example' } },
+    'unavailable',
+    /answered 302/,
+  ],
+  ['a cut connection', { cut: true }, 'unavailable', /nobody answers/],
+]
+for (const [title, reply, code, words] of ends) {
+  test(`${title}: the command ends with ${code}`, async (t) => {
+    const { admin } = await clientFor(t, [reply])
+    const error = await getHealth(admin).catch((thrown: unknown) => thrown)
+    assert.ok(error instanceof CliError, String(error))
+    assert.equal(error.code, code)
+    assert.match(error.message, words)
+    assert.doesNotMatch(`${error.message} ${error.hint}`, /token-\d/)
+  })
+}
+
+async function eventsIn(text: string, cutAt: readonly number[]): Promise<ServerEvent[]> {
+  const bytes = Buffer.from(text)
+  const ends = [...cutAt.map((at) => at % bytes.length), bytes.length].sort((a, b) => a - b)
+  async function* chunks() {
+    let from = 0
+    for (const end of ends) {
+      yield bytes.subarray(from, end)
+      from = end
+    }
+  }
+  const found: ServerEvent[] = []
+  for await (const { kind, data } of parseEvents(chunks())) found.push({ kind, data })
+  return found
+}
+
+test('events are read whole, however the bytes arrive and lines end', async () => {
+  const text =
+    ': hello\n\nevent: session\nid: a.1\ndata: {"é":"💶"}\n\nid: a.2\ndata: x\ndata:y\n\nevent: gone\n\ndata: cut'
+  const expected = [
+    { kind: 'session', data: '{"é":"💶"}' },
+    { kind: 'message', data: 'x\ny' },
+  ]
+  for (const end of ['\n', '\r\n', '\r']) {
+    const spelled = text.replaceAll('\n', end)
+    for (let at = 1; at < Buffer.byteLength(spelled); at += 1) {
+      assert.deepEqual(await eventsIn(spelled, [at, at * 7]), expected, `${end} ${at}`)
+    }
+  }
+})
+
+test('a stream that breaks goes on after the last event that was heard', async (t) => {
+  const event = (id: string) => `event: session\nid: ${id}\ndata: ${id}\n\n`
+  const { admin, received } = await clientFor(t, [
+    { headers: { 'content-type': 'text/event-stream' }, body: event('r.1') + event('r.2') },
+    { cut: true },
+    { headers: { 'content-type': 'text/event-stream' }, body: event('r.3') },
+  ])
+  const stop = new AbortController()
+  const heard: string[] = []
+  for await (const { data } of followEvents(admin, { signal: stop.signal })) {
+    heard.push(data)
+    if (data === 'r.3') stop.abort()
+  }
+  assert.deepEqual(heard, ['r.1', 'r.2', 'r.3'])
+  assert.deepEqual(
+    received.slice(0, 3).map(({ headers }) => headers['last-event-id']),
+    [undefined, 'r.2', 'r.2'],
+  )
+})
+
+test('a no ends the following: asking again would not change it', async (t) => {
+  const { admin } = await clientFor(t, [problem(403, 'role_insufficient')])
+  const following = followEvents(admin, { signal: new AbortController().signal }).next()
+  await assert.rejects(following, { code: 'refused' })
+})
