@@ -1,96 +1,17 @@
 import assert from 'node:assert/strict'
 import { after, describe, it } from 'node:test'
-import type { FeedFollower, FeedTransport } from '../../src/revocation/feed.ts'
 import { signBeat, signRevocation } from '../../src/revocation/feed-text.ts'
 import { memoryFeed } from '../../src/revocation/memory-feed.ts'
 import { RevocationPublisher } from '../../src/revocation/publisher.ts'
 import { type RefusedText, Revocations } from '../../src/revocation/revocations.ts'
-import type { Revocation, Subject, Target } from '../../src/revocation/target.ts'
+import type { Target } from '../../src/revocation/target.ts'
 import { signJws } from '../../src/token/jws.ts'
 import type { KeySource } from '../../src/token/key-set.ts'
 import { keySourceOf, makeSigningKey } from '../support/feed-keys.ts'
 import { until } from '../support/redis.ts'
+import { agent, holder, issuer, key, keys, revocationOf, settled, subject } from './holder.ts'
 
-const issuer = 'https://broker.example'
-const key = makeSigningKey('k1')
-const keys = keySourceOf(key)
 const now = (): number => Date.now() / 1000
-const agent = 'spiffe://corp.example/agents/report-bot'
-
-const subject: Subject = {
-  jti: 'jti-1',
-  session: 'sid-1',
-  agents: [agent, 'spiffe://corp.example/agents/planner/7'],
-  principal: 'user:5f2c',
-  links: ['jti-of-a-delegation', 'sid-before'],
-}
-
-let made = 0
-const revocationOf = (target: Target, more: Partial<Revocation> = {}): Revocation => ({
-  id: `r${made++}`,
-  target,
-  at: now(),
-  reason: 'test',
-  by: 'admin',
-  ...more,
-})
-
-/** A holder whose feed and clocks the test moves by hand. */
-function holder(source: KeySource = keys) {
-  let follower: FeedFollower | undefined
-  const refused: RefusedText[] = []
-  const clock = { now: 1_800_000_000, ms: 5000 }
-  let follows = 0
-  const transport: FeedTransport = {
-    append: async () => undefined,
-    beat: async () => undefined,
-    follow(given) {
-      follower = given
-      follows++
-      return { close: async () => undefined }
-    },
-  }
-  const revocations = new Revocations({
-    keys: source,
-    issuer,
-    transport,
-    clock: () => clock.now,
-    monotonicMs: () => clock.ms,
-    onRefused: (text) => refused.push(text),
-  })
-  void revocations.start().catch(() => undefined)
-  return {
-    revocations,
-    refused,
-    clock,
-    follows: () => follows,
-    get feed() {
-      return follower as unknown as FeedFollower
-    },
-    pass(seconds: number) {
-      clock.now += seconds
-      clock.ms += seconds * 1000
-    },
-    async beat(at = clock.now, origin = 'o1', signer = key) {
-      this.feed.beat(signBeat({ origin, at, epochs: [] }, issuer, signer))
-      await settled()
-    },
-    async entry(target: Target, more: Partial<Revocation> = {}) {
-      this.feed.entry(signRevocation(revocationOf(target, more), issuer, key))
-      await settled()
-    },
-    outcome(of: Subject = subject): string {
-      try {
-        revocations.check(of, clock.now)
-        return 'passes'
-      } catch (error) {
-        return (error as Error).message
-      }
-    },
-  }
-}
-
-const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5))
 
 const hits: readonly [what: string, target: Target, expected: 'passes' | 'revoked'][] = [
   ['the token', { kind: 'jti', value: 'jti-1' }, 'revoked'],
