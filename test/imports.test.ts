@@ -99,6 +99,7 @@ const table: Record<string, readonly string[]> = {
     'sign-in',
     'admin',
     'commander',
+    'koa',
     'pino',
   ],
 }
