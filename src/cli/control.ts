@@ -14,7 +14,8 @@ import type { Admin } from '../sign-in/admin.ts'
 /**
  * The way in for commands on the broker's own host: a Unix socket, mode 0600, so that the operating
  * system decides who may use it: the broker's own user, and root. It carries what must be done by
- * the process that holds the keys and the store, and nothing a browser or the network can reach.
+ * the process that holds the keys and the store, the admin API among it, and nothing that a browser or
+ * the network can reach.
  *
  * It needs no sign-in of its own: whoever can open it could read the broker's signing keys as well.
  */

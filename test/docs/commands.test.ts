@@ -8,10 +8,14 @@ import { Command } from 'commander'
 import { addCatalogue } from '../../src/cli/catalogue.ts'
 import { addIdentity } from '../../src/cli/identity.ts'
 import { addKeys } from '../../src/cli/keys.ts'
+import { addLogin } from '../../src/cli/login.ts'
 import { addPolicy } from '../../src/cli/policy.ts'
 import { addRedisAcl } from '../../src/cli/redis-acl.ts'
+import { addRevocations } from '../../src/cli/revocations.ts'
 import { addRevoke } from '../../src/cli/revoke.ts'
 import { addServe } from '../../src/cli/serve.ts'
+import { addSessions } from '../../src/cli/sessions.ts'
+import { addStatus } from '../../src/cli/status.ts'
 import { addToken } from '../../src/cli/token-inspect.ts'
 import { blocksOf, ROOT, readPages } from './pages.ts'
 
@@ -22,7 +26,11 @@ for (const add of [
   addCatalogue,
   addPolicy,
   addToken,
+  addLogin,
+  addStatus,
+  addSessions,
   addRevoke,
+  addRevocations,
   addRedisAcl,
   addIdentity,
 ]) {
