@@ -33,7 +33,7 @@ export interface AppParts {
 /** Everything but `/metrics`. oidc-provider is the application; our routes come before its own. */
 export function publicApp(app: AppParts, guard: Guard): Koa {
   const { parts, clock } = app
-  const { broker, keys, clients } = parts
+  const { broker, keys, clients, admin } = parts
   const desk = {
     parts,
     clock,
@@ -50,6 +50,7 @@ export function publicApp(app: AppParts, guard: Guard): Koa {
         bodyBytes: app.limits.bodyBytes,
         hosted: HOSTED_GRANTS,
         certificates,
+        ...(admin === undefined ? {} : { adminUrl: admin.url }),
       }),
     },
     '/jwks': {
@@ -67,7 +68,10 @@ export function publicApp(app: AppParts, guard: Guard): Koa {
     ...(parts.reports === undefined ? {} : { '/reports': { POST: parts.reports } }),
     ...healthRoutes(app),
   }
-  const provider = createProvider({ broker, keys, clients, clock })
+  const provider = createProvider({
+    ...{ broker, keys, clients, clock },
+    ...(admin === undefined ? {} : { adminUrl: admin.url }),
+  })
   // Only `/token` ever goes on to oidc-provider: no route of its own is open.
   provider.on('server_error', (ctx, error: unknown) => {
     // A refusal of ours that went through oidc-provider: `token.ts` answers it as what it is.
