@@ -32,13 +32,11 @@ export const WRITE = `${FORGET}
   local version = before and head(before) or ''
   if ARGV[1] ~= '${ANY}' and version ~= ARGV[1] then return 0 end
   if before then forget(before) end
-  local ends = ARGV[3] .. ' ' .. ARGV[5]
   if ARGV[4] == '' then
     redis.call('SET', KEYS[1], ARGV[2])
-    redis.call('ZREM', KEYS[3], ends)
   else
     redis.call('SET', KEYS[1], ARGV[2], 'PXAT', ARGV[4])
-    redis.call('ZADD', KEYS[3], ARGV[4], ends)
+    redis.call('ZADD', KEYS[3], ARGV[4], ARGV[3] .. ' ' .. ARGV[5])
   end
   redis.call('ZADD', KEYS[2], 0, ARGV[3])
   if ARGV[5] ~= '' then redis.call('ZADD', KEYS[4] .. 'g:' .. ARGV[5], 0, ARGV[3]) end

@@ -250,8 +250,7 @@ export function documentsContract(
       assert.equal(await documents.take(kind, 'take'), undefined)
       assert.equal(await documents.remove(kind, 'remove'), false)
       assert.equal(await documents.replace(kind, 'replace', version, {}), false)
-      assert.deepEqual(await idsOf(kind), ['stays'])
-      assert.deepEqual(await idsOf(kind, 'g'), ['stays'])
+      // Before anything was listed: what is found of it in a list is not its old place.
       assert.equal(await documents.create(kind, 'create', {}, { group: 'h', order: 3 }), true)
       assert.deepEqual(await idsOf(kind), ['create', 'stays'])
       assert.deepEqual(await idsOf(kind, 'g'), ['stays'])
