@@ -154,6 +154,9 @@ class RevocationHistory {
     this.hear({ kind: 'revoke', revocation })
     this.hear({ kind: 'undo', undo })
     await this.#written()
+    // As it is on record: another broker may have written it first.
+    const recorded = await this.get(id).catch(() => undefined)
+    if (recorded?.undone !== undefined) return recorded
     return { ...revocation, undone: { at: undo.at, reason, by } }
   }
 
