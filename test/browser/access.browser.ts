@@ -182,44 +182,6 @@ test('an agent is found, stopped and undone by keyboard alone', { skip }, async 
   nothingWrong(tab.complaints)
 })
 
-test('a long list is gone through by key: the row one is at is on the screen', {
-  skip,
-}, async () => {
-  const now = Date.now() / 1000
-  const many = Array.from({ length: 400 }, (_, n) => ({
-    ...{
-      id: `long-${n}`,
-      workload: `spiffe://demo.test/long/${n}`,
-      actors: [],
-      key: 'k'.repeat(43),
-    },
-    ...{ principal: `spiffe://demo.test/long/${n}`, firstAt: now - 900, lastAt: now - 500 - n },
-    ...{ issued: 1, spent: 0, refused: 0, tokensUntil: 0, actions: [] },
-  }))
-  await site.seen(many)
-  await page.goto(`${site.url}/sessions?text=long`)
-  await page.getByText(/^400 sessions of/).waitFor()
-  await page.getByRole('grid').focus()
-  for (const [key, id] of [
-    ['End', 'long-399'],
-    ['ArrowUp', 'long-398'],
-    ['Home', 'long-0'],
-    ['PageDown', undefined],
-    ['ArrowDown', undefined],
-  ] as const) {
-    await page.keyboard.press(key)
-    await untilTrue(
-      page,
-      `(() => {
-      const row = document.getElementById(document.activeElement.getAttribute('aria-activedescendant'))
-      if (row === null) return false
-      const { top, bottom } = row.getBoundingClientRect()
-      return top >= 0 && bottom <= innerHeight ${id === undefined ? '' : `&& row.id === 's-${id}'`}
-    })()`,
-    )
-  }
-})
-
 test('on a phone nothing scrolls sideways, and the lists are cards', { skip }, async () => {
   const paths = await pagesOf()
   const phone = await openTab(browser, { phone: true })
@@ -346,4 +308,42 @@ test('the policy of the page lets no script, style or frame in, and markup is te
   assert.equal(await other.page.locator('b').count(), 0)
   assert.ok(other.complaints.some((text) => text.startsWith('csp: require-trusted-types-for')))
   await other.context.close()
+})
+
+test('a long list is gone through by key: the row one is at is on the screen', {
+  skip,
+}, async () => {
+  const now = Date.now() / 1000
+  const many = Array.from({ length: 400 }, (_, n) => ({
+    ...{
+      id: `long-${n}`,
+      workload: `spiffe://demo.test/long/${n}`,
+      actors: [],
+      key: 'k'.repeat(43),
+    },
+    ...{ principal: `spiffe://demo.test/long/${n}`, firstAt: now - 900, lastAt: now - 500 - n },
+    ...{ issued: 1, spent: 0, refused: 0, tokensUntil: 0, actions: [] },
+  }))
+  await site.seen(many)
+  await page.goto(`${site.url}/sessions?text=long`)
+  await page.getByText(/^400 sessions of/).waitFor()
+  await page.getByRole('grid').focus()
+  for (const [key, id] of [
+    ['End', 'long-399'],
+    ['ArrowUp', 'long-398'],
+    ['Home', 'long-0'],
+    ['PageDown', undefined],
+    ['ArrowDown', undefined],
+  ] as const) {
+    await page.keyboard.press(key)
+    await untilTrue(
+      page,
+      `(() => {
+      const row = document.getElementById(document.activeElement.getAttribute('aria-activedescendant'))
+      if (row === null) return false
+      const { top, bottom } = row.getBoundingClientRect()
+      return top >= 0 && bottom <= innerHeight ${id === undefined ? '' : `&& row.id === 's-${id}'`}
+    })()`,
+    )
+  }
 })

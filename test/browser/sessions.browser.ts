@@ -23,6 +23,10 @@ before(async () => {
   for (let from = 0; from < MANY; from += 500) {
     await site.seen(Array.from({ length: 500 }, (_, n) => sessionAt(from + n)))
   }
+  await site.broker.revoke({
+    target: { kind: 'agent', value: 'spiffe://corp.example/agents/payroll' },
+    ...{ reason: 'Paid one invoice twice', by: 'local:test' },
+  })
   await signIn(page, site.url)
 })
 after(async () => {
@@ -44,7 +48,8 @@ const started = Date.now() / 1000
 /** What brokers would report of agents at work, one every few seconds back from now. */
 function sessionAt(n: number): SessionUpdate {
   const lastAt = started - 2 - n * 7
-  const workload = `spiffe://corp.example/agents/${AGENTS[n % AGENTS.length]}/${Math.floor(n / 60)}`
+  const crew = n < 60 ? '' : `/${Math.floor(n / 60)}`
+  const workload = `spiffe://corp.example/agents/${AGENTS[n % AGENTS.length]}${crew}`
   const refused = n % 23 === 7 ? 1 + (n % 5) : 0
   const action = {
     ...{ server: SERVERS[n % 3]!, method: 'tools/call', name: TOOLS[n % 3]! },
@@ -54,7 +59,7 @@ function sessionAt(n: number): SessionUpdate {
     ...{ id: `session-${n}`, workload, actors: [], key: `key-${n}`.padEnd(43, 'A') },
     principal: n % 2 === 0 ? workload : `user:staff:${PEOPLE[n % 4]}`,
     ...{ firstAt: lastAt - 600, lastAt, issued: 20 + (n % 40), spent: 19 + (n % 40), refused },
-    tokensUntil: n < 40 ? started + 3600 : lastAt + 60,
+    tokensUntil: n < 40 && n % 5 !== 3 ? started + 3600 : lastAt + 1,
     identity: {
       ...{ kind: 'spiffe', issuer: 'corp.example', attributes: {} },
       endsAt: started + 3600,

@@ -104,7 +104,7 @@ export function ServerPage() {
         problem === undefined && <Loading what="the server" />
       ) : (
         <div class="stack">
-          <Command text={`writ catalogue diff ${quoted(resource)}`} />
+          <Command text={`writ catalogue pin ${quoted(resource)}`} />
           <search class="filters flat">
             <SearchField
               label="Filter definitions"

@@ -1,9 +1,10 @@
 import { useMemo, useState } from 'preact/hooks'
 import type { Session } from '../api/types.ts'
 import { type Filter, NO_FILTER } from '../state/matching.ts'
+import { Command } from '../ui/copy.tsx'
 import { TextField } from '../ui/field.tsx'
 import { Icon } from '../ui/icon.tsx'
-import { byText } from '../ui/text.ts'
+import { byText, quoted } from '../ui/text.ts'
 
 export function filterFrom(query: URLSearchParams): Filter {
   const found = Object.entries(NO_FILTER).map(([name, standard]) => [
@@ -116,8 +117,30 @@ function MoreFilters({ filter, onFilter, sessions }: Omit<FiltersProps, 'counts'
           onValue={(value) => onFilter({ ...filter, [name]: value })}
         />
       ))}
+      <div class="whole">
+        <Command text={listCommand(filter, known)} />
+      </div>
     </div>
   )
+}
+
+const SEEN: Readonly<Record<string, string>> = { '3600': '1h', '86400': '1d', '604800': '7d' }
+
+/** The command takes whole names, so what is only a part of one is looked for in any text. */
+function listCommand(filter: Filter, known: Readonly<Record<string, readonly string[]>>): string {
+  const words = ['writ sessions list']
+  const parts = [filter.text]
+  if (filter.state !== '') words.push(`--state ${filter.state}`)
+  for (const name of ['workload', 'principal', 'server', 'task'] as const) {
+    if (filter[name] === '') continue
+    if (known[name]?.includes(filter[name])) words.push(`--${name} ${quoted(filter[name])}`)
+    else parts.push(filter[name])
+  }
+  const longest = parts.sort((a, b) => b.length - a.length)[0]
+  if (longest !== undefined && longest !== '') words.push(`--text ${quoted(longest)}`)
+  const seen = SEEN[filter.within]
+  if (seen !== undefined) words.push(`--seen ${seen}`)
+  return words.join(' ')
 }
 
 interface SearchProps {

@@ -34,7 +34,16 @@ export function SessionsPage() {
   )
 
   const reading = useReading(selected.size > 0 || stopping !== undefined)
-  const found = useMemo(() => matching(sessions, filter, now), [sessions, filter, now])
+  const inAnyState = useMemo(
+    () => matching(sessions, { ...filter, state: '' }, now),
+    [sessions, filter, now],
+  )
+  const { state } = filter
+  const found = useMemo(
+    () =>
+      state === '' ? inAnyState : inAnyState.filter((session) => stateAt(session, now) === state),
+    [inAnyState, state, now],
+  )
   const ordered = useStill(
     useMemo(() => sorted(found, order), [found, order]),
     reading.now,
@@ -42,11 +51,9 @@ export function SessionsPage() {
   )
   const counts = useMemo(() => {
     const states = { live: 0, idle: 0, stopped: 0 }
-    for (const session of matching(sessions, { ...filter, state: '' }, now)) {
-      states[stateAt(session, now)] += 1
-    }
+    for (const session of inAnyState) states[stateAt(session, now)] += 1
     return states
-  }, [sessions, filter, now])
+  }, [inAnyState, now])
   const chosen = useMemo(() => sessions.filter(({ id }) => selected.has(id)), [sessions, selected])
   const toggle = (ids: readonly string[], on: boolean) =>
     setSelected((before) => {
@@ -155,15 +162,18 @@ function useServerQuery(filter: Filter, more: boolean): Record<string, string> {
       const longest = filter.text.split(/\s+/).sort((a, b) => b.length - a.length)[0] ?? ''
       const next: Record<string, string> = more ? { text: longest, state: filter.state } : {}
       // Once the broker was asked for a part, only another part is a reason to ask again.
-      setWide((before) =>
-        Object.keys(before).length > 0 && !more && longest.includes(before.text ?? '')
-          ? before
-          : next,
-      )
+      setWide((before) => (!more && stillWithin(before, longest, filter.state) ? before : next))
     }, ASK_AFTER_MS)
     return () => clearTimeout(timer)
   }, [filter.text, filter.state, more])
   return { since, ...wide }
+}
+
+/** Whether what the broker was asked for holds all that matches now. */
+function stillWithin(asked: Record<string, string>, text: string, state: string): boolean {
+  const { text: had, state: was } = asked
+  if (had === undefined) return false
+  return text.includes(had) && (was === '' || was === state)
 }
 
 /** Whether somebody is in the middle of the list, with the pointer, the keyboard or a selection. */

@@ -27,9 +27,7 @@ export function scopesOf(sessions: readonly Session[]): Scope[] {
       id: 'agent',
       title: acting ? `${capital(agents)}, acting for ${whom}` : capital(agents),
       says: 'Also with a new key: no token until this is undone or ends.',
-      targets: distinct(
-        sessions.map(({ workload, principal }) => ({ kind: 'agent', value: workload, principal })),
-      ),
+      targets: distinct(sessions.map(agentOf)),
     },
   ]
   if (acting) {
@@ -49,6 +47,15 @@ export function scopesOf(sessions: readonly Session[]): Scope[] {
   })
   scopes.push(...wider(sessions))
   return scopes
+}
+
+/**
+ * One that acts for itself is stopped whoever it acts for next; one that acts for somebody is stopped
+ * for them, and the dialog offers the rest.
+ */
+function agentOf({ workload, principal }: Session): Target {
+  const agent: Target = { kind: 'agent', value: workload }
+  return workload === principal ? agent : { ...agent, principal }
 }
 
 function wider(sessions: readonly Session[]): Scope[] {

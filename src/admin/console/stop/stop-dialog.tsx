@@ -1,5 +1,5 @@
 import { useMemo, useRef, useState } from 'preact/hooks'
-import { ask } from '../api/client.ts'
+import { ApiProblem, ask } from '../api/client.ts'
 import type { NewRevocations, Page, Revocation, Session, Target } from '../api/types.ts'
 import { Command } from '../ui/copy.tsx'
 import { Dialog } from '../ui/dialog.tsx'
@@ -85,12 +85,14 @@ function StopForm({ sessions, onDone, onCancel }: FormProps) {
       reason: reason.trim(),
       ...(until === undefined ? {} : { until }),
     }
-    const touch = preview.value?.wide ? { touch: await touchFor(action) } : {}
-    const made = await ask<Pick<Page<Revocation>, 'items'>>('/revocations', {
-      method: 'POST',
-      body: { ...action, ...touch },
-      idempotencyKey: key,
-    })
+    const send = (touch: object) =>
+      ask<Pick<Page<Revocation>, 'items'>>('/revocations', {
+        method: 'POST',
+        body: { ...action, ...touch },
+        idempotencyKey: key,
+      })
+    const touched = async () => send({ touch: await touchFor(action) })
+    const made = preview.value?.wide ? await touched() : await send({}).catch(orTouched(touched))
     onDone(made.items)
   }
   const command = commandOf(preview.value?.command, reason, end)
@@ -166,6 +168,14 @@ function StopForm({ sessions, onDone, onCancel }: FormProps) {
       </div>
     </form>
   )
+}
+
+/** It may have become wide since it was looked at, or was sent before that was known. */
+function orTouched<T>(touched: () => Promise<T>) {
+  return (error: unknown): Promise<T> => {
+    if (error instanceof ApiProblem && error.code === 'touch_required') return touched()
+    throw error
+  }
 }
 
 function stopText(sessions: number | undefined): string {

@@ -56,6 +56,7 @@ const NEXT: Readonly<Record<string, string>> = {
   role_insufficient: 'Ask an admin to do it, or to give you the role for it.',
   touch_required: 'Try again and touch your passkey when the browser asks.',
   page_refused: 'Reload the page and try again.',
+  last_admin: 'Make somebody else an admin first.',
   conflict: 'Reload to see how it is now.',
   too_many_requests: 'Wait a moment, then try again.',
   ledger_unavailable: 'The broker cannot reach its store. Look at Health.',
