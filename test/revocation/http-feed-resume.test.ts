@@ -1,5 +1,8 @@
 /** Followers over HTTP go on from where they were, whatever stands between them and the broker. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { describe, it, type TestContext } from 'node:test'
 import type { FeedFollower, FeedTransport } from '../../src/revocation/feed.ts'
 import { type HttpFeedOptions, httpFeed } from '../../src/revocation/http-feed.ts'
@@ -184,5 +187,34 @@ describe('a follower over HTTP', { concurrency: true }, () => {
     await until(() => scene.heard.indexOf('lost', from) >= 0 && scene.entries().length >= 402)
     assert.deepEqual([...new Set(scene.entries())], ['first', 'second', ...big])
     await goesOn(scene)
+  })
+
+  it('that is cut off in the middle of being given everything is told, and begins anew', async (t) => {
+    const lastIds: unknown[] = []
+    const id = `${'i'.repeat(16)}.1`
+    const server = createServer((req, res) => {
+      lastIds.push(req.headers['last-event-id'])
+      res.writeHead(200, { 'content-type': 'text/event-stream' })
+      const first = `id: ${id}\nevent: ready\ndata: ready\n\n`
+      const second = 'id: \nevent: lost\ndata: lost\n\nevent: entry\ndata: a\n\n'
+      res.end(lastIds.length === 1 ? first : second)
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const heard: string[] = []
+    const { port } = server.address() as AddressInfo
+    const subscription = httpFeed({ url: `http://127.0.0.1:${port}/`, retryMs: 5 }).follow({
+      entry: (text) => heard.push(`entry ${text}`),
+      beat: () => undefined,
+      lost: () => heard.push('lost'),
+      ready: () => heard.push('ready'),
+    })
+    t.after(async () => {
+      await subscription.close()
+      server.close()
+    })
+    await until(() => lastIds.length === 3)
+    assert.deepEqual(lastIds, [undefined, id, undefined])
+    assert.deepEqual(heard.slice(0, 4), ['ready', 'lost', 'entry a', 'lost'])
   })
 })
