@@ -48,6 +48,14 @@ const STRICT: readonly (readonly [
     '',
   ],
   [
+    'JSON of a type that any page may send',
+    'POST',
+    PREVIEW,
+    { body: BODY, headers: { 'content-type': 'text/plain' } },
+    400,
+    '',
+  ],
+  [
     'a body that is encoded',
     'POST',
     PREVIEW,

@@ -12,6 +12,7 @@ import { catalogueOf } from '../../src/catalogue/catalogue.ts'
 import { makePin } from '../../src/catalogue/pin.ts'
 import { openBundles } from '../../src/identity/bundles/bundles.ts'
 import type { Documents } from '../../src/ledger/documents.ts'
+import type { Ledger } from '../../src/ledger/ledger.ts'
 import { memoryLedger } from '../../src/ledger/memory.ts'
 import type { SessionBook, SessionUpdate } from '../../src/ledger/session-book.ts'
 import type { JsonObject } from '../../src/lib/json.ts'
@@ -76,13 +77,17 @@ export interface Called {
   readonly body: any
 }
 
-export async function openRig(changes: (parts: AdminParts) => Partial<AdminParts> = () => ({})) {
+export async function openRig(
+  changes: (parts: AdminParts) => Partial<AdminParts> = () => ({}),
+  store: (folder: string) => Ledger = () => memoryLedger({ role: 'broker' }),
+) {
   await using stack = new AsyncDisposableStack()
   const folder = await mkdtemp(join(tmpdir(), 'writ-admin-'))
   stack.defer(() => rm(folder, { recursive: true }))
   const now = () => Date.now() / 1000
-  const ledger = memoryLedger({ role: 'broker' })
+  const ledger = store(folder)
   stack.defer(() => ledger.close())
+  await ledger.open()
   const { documents, sessions } = ledger
   if (documents === undefined || sessions === undefined) throw new Error('no broker ledger')
 
