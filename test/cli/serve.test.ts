@@ -50,7 +50,7 @@ describe('a running broker', { concurrency: 6 }, () => {
     const logs = await readdir(join(broker.cwd, 'audit'))
     const log = logs.find((name) => name.endsWith('.jsonl')) ?? ''
     const records = await readFile(join(broker.cwd, 'audit', log), 'utf8')
-    assert.match(records, /"door":"cli".*"reason":"revoked"/)
+    assert.match(records, /"door":"admin","by":"local:[^"]+","outcome":"allowed","reason":"revoke"/)
     assert.match(records, /"reason":"revoked","evidence":\{"target":"agent"\}/)
   })
 

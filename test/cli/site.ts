@@ -87,7 +87,8 @@ export async function askForToken(
   const key = options.key ?? generateSenderKey()
   const response = await fetch(`${options.at ?? issuer}/token`, {
     method: 'POST',
-    headers: { DPoP: makeProof(key, { method: 'POST', url, now }) },
+    // A connection that was idle while a command ran may be closed just when it is used again.
+    headers: { DPoP: makeProof(key, { method: 'POST', url, now }), connection: 'close' },
     body: new URLSearchParams({
       grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
       resource: RESOURCE,

@@ -46,8 +46,12 @@ export function buildPython(requirements: string): string {
     const quiet = ['--quiet', '--disable-pip-version-check', '--no-input']
     const packages = ['-m', 'pip', 'install', ...quiet, '-r', requirements]
     run(join(unfinished, 'bin', 'python'), packages)
-    // Two runs at once: the first one's stays, and is as good.
-    if (!existsSync(folder)) renameSync(unfinished, folder)
+    try {
+      renameSync(unfinished, folder)
+    } catch (error) {
+      // Two runs at once: the first one's stays, and is as good.
+      if (!existsSync(interpreter)) throw error
+    }
   } finally {
     rmSync(unfinished, { recursive: true, force: true })
   }
