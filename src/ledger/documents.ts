@@ -12,10 +12,11 @@ import type { JsonObject } from '../lib/json.ts'
  * - `create`, `replace` and `take` are atomic: of any number at once, from any number of processes,
  *   exactly one resolves with success.
  * - A document is gone from the moment it expires, whether or not it has been purged.
- * - When the store cannot be asked, every call rejects with a `Refusal` `ledger_unavailable`.
+ * - When the store cannot be asked, every call rejects with a `Refusal` `ledger_unavailable`. What was
+ *   to be written may have been written, or be written by a store that answers too late.
  *
  * `kind` is 1 to 32 of `a-z` and `_`; `id` is 1 to 256 printable ASCII characters without spaces; a document
- * is at most 64 KiB of JSON. Anything else is a `TypeError`.
+ * is at most 64 KiB of strict JSON. Anything else is a `TypeError`.
  */
 export interface Documents {
   /** Writes it, whatever was there. */

@@ -13,7 +13,7 @@ export interface SessionAction {
   /** Why, when refused: a `ReasonCode`. */
   readonly reason?: string | undefined
   readonly address?: string | undefined
-  /** Argument values; only where configured. */
+  /** Argument values; only where configured. Left out when the action would be over 16 KiB. */
   readonly arguments?: unknown
   /** `broker`, or the id of the verifier or gateway that says so. */
   readonly by: string
@@ -75,7 +75,12 @@ export interface Session extends Omit<SessionUpdate, 'actions' | 'firstAt' | 'la
  *   answer was lost can be sent again. Sequences of a source only go up.
  * - Counts are sums over all sources; first and last seen are the extremes.
  * - A session is kept for `keepSeconds` (30 days) after it was last seen; its newest 50 actions are.
- * - When the store cannot be asked, every call rejects with a `Refusal` `ledger_unavailable`.
+ * - When the store cannot be asked, every call rejects with a `Refusal` `ledger_unavailable`. Some of a
+ *   batch may have been kept: apply it again.
+ *
+ * Ids and sources are 1 to 256 printable ASCII characters without spaces, other texts at most 2,048
+ * characters, an identity 16 KiB; a batch has one update of a session, and no time is more than a day
+ * ahead. Anything else is a `TypeError`, and nothing of the batch is kept.
  */
 export interface SessionBook {
   apply(source: string, sequence: number, updates: readonly SessionUpdate[]): Promise<void>
