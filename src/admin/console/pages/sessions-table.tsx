@@ -1,10 +1,11 @@
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useRef, useState } from 'preact/hooks'
 import type { Session, SessionAction } from '../api/types.ts'
 import { type Column, type Order, stateAt } from '../state/matching.ts'
 import { SessionState } from '../ui/state.tsx'
 import { shortId, shortServer } from '../ui/text.ts'
 import { Time } from '../ui/time.tsx'
 import { useWindow } from '../ui/virtual.ts'
+import { useGridKeys } from './sessions-keys.ts'
 
 export interface SessionsShown {
   readonly sessions: readonly Session[]
@@ -18,8 +19,8 @@ export interface SessionsShown {
   readonly mayChange: boolean
 }
 
-const ROW = 56
-const CARD = 132
+/** Of `tr.sessions-row`. */
+export const ROW = 56
 
 const COLUMNS: readonly (readonly [
   title: string,
@@ -231,100 +232,4 @@ export function LastAction({ action }: { action: SessionAction | undefined }) {
       </span>
     </span>
   )
-}
-
-export function SessionCards(shown: SessionsShown) {
-  const { sessions, selected, onSelect, now, mayChange } = shown
-  const list = useRef<HTMLUListElement>(null)
-  const { from, to } = useWindow(list, { count: sessions.length, rowHeight: CARD })
-  return (
-    <ul class="cards sessions" aria-label="Sessions" ref={list}>
-      <li class="space" aria-hidden="true" style={{ height: `${from * CARD}px` }} />
-      {sessions.slice(from, to).map((session) => {
-        const { id, workload, principal, spent, refused, lastSeen } = session
-        return (
-          <li key={id}>
-            {mayChange ? (
-              <input
-                type="checkbox"
-                aria-label={`Select ${shortId(workload).name}`}
-                checked={selected.has(id)}
-                onChange={() => onSelect([id], !selected.has(id))}
-              />
-            ) : (
-              <span />
-            )}
-            <a class="cut strong" href={`/sessions/${encodeURIComponent(id)}`}>
-              {shortId(workload).name}
-            </a>
-            <SessionState state={stateAt(session, now)} />
-            <span />
-            <span class="of-card small">
-              <span class="muted cut">
-                {principal === workload ? 'for itself' : `for ${shortId(principal).name}`} ·{' '}
-                <Time at={lastSeen} />
-              </span>
-              <LastAction action={session.lastAction} />
-            </span>
-            <span class="small muted number">
-              {spent} spent
-              <br />
-              {refused} refused
-            </span>
-          </li>
-        )
-      })}
-      <li
-        class="space"
-        aria-hidden="true"
-        style={{ height: `${Math.max(0, sessions.length - to) * CARD}px` }}
-      />
-    </ul>
-  )
-}
-
-interface GridPlace {
-  readonly at: number
-  readonly body: { readonly current: HTMLElement | null }
-  readonly setActive: (id: string) => void
-}
-
-function useGridKeys(shown: SessionsShown, { at, body, setActive }: GridPlace) {
-  const { sessions, selected, onSelect, onOpen, onStop, mayChange } = shown
-  const wanted = useRef<number>(undefined)
-  useEffect(() => {
-    if (wanted.current === undefined || body.current === null) return
-    const top = body.current.getBoundingClientRect().top + wanted.current * ROW
-    wanted.current = undefined
-    const head = 64
-    if (top < head) window.scrollBy(0, top - head)
-    else if (top + ROW > innerHeight - 80) window.scrollBy(0, top + ROW - innerHeight + 80)
-  })
-  return (event: KeyboardEvent) => {
-    if (event.target !== event.currentTarget || event.ctrlKey || event.metaKey || event.altKey)
-      return
-    const page = Math.max(1, Math.floor(innerHeight / ROW) - 3)
-    const now = sessions[at]
-    const moves: Readonly<Record<string, number>> = {
-      ArrowDown: at + 1,
-      ArrowUp: at - 1,
-      PageDown: at + page,
-      PageUp: at - page,
-      Home: 0,
-      End: sessions.length - 1,
-    }
-    const to = moves[event.key]
-    if (to !== undefined) {
-      const next = Math.min(sessions.length - 1, Math.max(0, to))
-      wanted.current = next
-      const id = sessions[next]?.id
-      if (id !== undefined) setActive(id)
-    } else if (now === undefined) return
-    else if (event.key === 'Enter') onOpen(now)
-    else if (event.key === ' ' && mayChange) onSelect([now.id], !selected.has(now.id))
-    else if (event.key === 's' && mayChange) onStop(now)
-    else if (event.key === 'Escape') onSelect([...selected], false)
-    else return
-    event.preventDefault()
-  }
 }

@@ -11,8 +11,9 @@ import { useNarrow } from '../ui/media.ts'
 import { Empty, Loading, ProblemNote } from '../ui/state.tsx'
 import { counted } from '../ui/text.ts'
 import { clock } from '../ui/time.tsx'
+import { SessionCards } from './sessions-cards.tsx'
 import { Filters, filterFrom } from './sessions-filter.tsx'
-import { SessionCards, SessionTable } from './sessions-table.tsx'
+import { SessionTable } from './sessions-table.tsx'
 
 const ASK_AFTER_MS = 300
 
