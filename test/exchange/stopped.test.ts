@@ -203,7 +203,7 @@ it('a delegation from before a time leads to nothing after it', async () => {
   const { iat } = delegationOf(token)
   const later = async () => ({
     ...(await asking(party('b'), await under(party('b'), token))),
-    now: Date.now() / 1000,
+    now: Date.now() / 1000 + 3,
   })
   const expected = { code: 'revoked', target: 'before' } as const
   await refused(rig, await later(), expected, stopping({ kind: 'before', value: String(iat + 1) }))
