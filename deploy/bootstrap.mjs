@@ -1,7 +1,7 @@
 // Runs one of the project's programs under the project's own Node, installing what is missing first.
 // It must itself run on any Node from 20 on, before anything is installed, and so uses nothing but Node.
 import { spawn, spawnSync } from 'node:child_process'
-import { existsSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -36,6 +36,13 @@ if (!isInstalled()) {
   }
 }
 
+if (!isBuilt()) {
+  const vite = join(root, 'node_modules', 'vite', 'bin', 'vite.js')
+  const options = { cwd: root, encoding: 'utf8' }
+  const run = spawnSync(ownNode, [vite, 'build', '--logLevel', 'error'], options)
+  if (run.status !== 0) fail('the console could not be built', `${run.stdout}${run.stderr}`)
+}
+
 const child = spawn(
   ownNode,
   ['--disable-warning=ExperimentalWarning', join(root, program), ...args],
@@ -57,6 +64,16 @@ function isInstalled() {
   const installed = join(root, 'node_modules', '.package-lock.json')
   if (!existsSync(ownNode) || !existsSync(installed)) return false
   return statSync(installed).mtimeMs >= statSync(join(root, 'package-lock.json')).mtimeMs
+}
+
+/** The console in `dist/` is as new as its sources; building it takes a second. */
+function isBuilt() {
+  const page = join(root, 'dist', 'console', 'index.html')
+  if (!existsSync(page)) return false
+  const sources = join(root, 'src', 'admin', 'console')
+  const files = readdirSync(sources, { recursive: true }).map((name) => join(sources, name))
+  const built = statSync(page).mtimeMs
+  return files.every((file) => statSync(file).mtimeMs <= built)
 }
 
 function fail(what, hint) {

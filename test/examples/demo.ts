@@ -1,6 +1,7 @@
 // Makes everything a demonstration needs in one folder, and starts its processes: a development trust
 // domain, signing keys, a configuration, the broker, and the example MCP server.
 import { type ChildProcess, spawn } from 'node:child_process'
+import { generateKeyPairSync } from 'node:crypto'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
@@ -15,6 +16,8 @@ export interface Demo {
   readonly resource: string
   readonly configFile: string
   readonly auditDirectory: string
+  /** Where the first admin enrols a passkey; undefined when the broker printed none. */
+  readonly firstLink: string | undefined
   readonly domain: DevelopmentDomain
   /** Ends both processes; resolves when they are gone. */
   stop(): Promise<void>
@@ -36,6 +39,7 @@ export async function startDemo(directory: string): Promise<Demo> {
     trustDomain: 'demo.test',
   })
 
+  const reporter = await writeReporter(directory)
   const configFile = join(directory, 'writ.yaml')
   const auditDirectory = join(directory, 'audit')
   await writeFile(
@@ -52,27 +56,46 @@ servers:
     catalogue: ${join(directory, 'notes.json')}
 policies: ${join(directory, 'policies')}
 audit: { directory: ${auditDirectory} }
+clients:
+  - client_id: notes-server
+    jwks_file: ${reporter.jwksFile}
+    scopes: [writ:report]
+    resources: [${resource}]
 `,
   )
   await writeExamples(directory, resource)
   await runWrit(['keys', 'new', '--config', configFile])
 
   const processes: ChildProcess[] = []
+  let firstLink: string | undefined
   try {
-    processes.push(start('the broker', ['src/cli/main.ts', 'serve', '--config', configFile]))
+    const broker = start('the broker', ['src/cli/main.ts', 'serve', '--config', configFile])
+    processes.push(broker)
     await answering(`${issuer}/readyz`, processes)
     const options = JSON.stringify({
       issuer,
       port: serverPort,
       directory: join(directory, 'notes'),
+      reports: { clientId: 'notes-server', key: reporter.keyFile },
     })
     processes.push(start('the MCP server', ['test/examples/notes-main.ts', options]))
     await answering(`${resource.slice(0, -4)}/.well-known/oauth-protected-resource`, processes)
+    firstLink = /^http:\/\/localhost:\S+$/m.exec(printed.get(broker) ?? '')?.[0]
   } catch (error) {
     await stopAll(processes)
     throw error
   }
-  return { issuer, resource, configFile, auditDirectory, domain, stop: () => stopAll(processes) }
+  const stop = () => stopAll(processes)
+  return { issuer, resource, configFile, auditDirectory, firstLink, domain, stop }
+}
+
+/** The key with which the MCP server signs its reports; the broker is told the public half. */
+async function writeReporter(directory: string): Promise<{ jwksFile: string; keyFile: string }> {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const [jwksFile, keyFile] = [join(directory, 'notes-server.jwks'), join(directory, 'reports.key')]
+  await writeFile(jwksFile, JSON.stringify({ keys: [publicKey.export({ format: 'jwk' })] }))
+  await writeFile(keyFile, JSON.stringify(privateKey.export({ format: 'jwk' })), { mode: 0o600 })
+  return { jwksFile, keyFile }
 }
 
 /** The pinned definitions and the policies of `config/`, for the port this demonstration runs on. */

@@ -25,7 +25,10 @@ import { NOTES_TOOLS } from './notes-definitions.ts'
 
 export interface NotesServerOptions
   extends Partial<
-    Pick<VerifierOptions, 'ledger' | 'audit' | 'keys' | 'feed' | 'dpop' | 'clock' | 'staleAfterMs'>
+    Pick<
+      VerifierOptions,
+      'ledger' | 'audit' | 'keys' | 'feed' | 'dpop' | 'clock' | 'staleAfterMs' | 'reports'
+    >
   > {
   /** The broker whose tokens are good here. */
   readonly issuer: string

@@ -160,9 +160,15 @@ function textOf(result: { content?: unknown }): string {
   return first?.text ?? JSON.stringify(result)
 }
 
-function tryNext({ configFile, auditDirectory, issuer, resource }: Demo): void {
-  say(`It stays up until you press Ctrl-C. Try next:
+function tryNext({ configFile, auditDirectory, issuer, resource, firstLink }: Demo): void {
+  say(`It stays up until you press Ctrl-C. The console shows what the agent did, and stops it. This link, good
+once and for an hour, makes you its first admin, with a passkey of this machine:
 
+  ${firstLink}
+
+Or by commands:
+
+  npm run writ -- sessions list --config ${configFile}
   npm run writ -- policy explain --config ${configFile} --help
   npm run writ -- revoke 'agent:spiffe://demo.test/agents/*' --config ${configFile} --reason 'trying it'
   curl -s ${issuer}/.well-known/oauth-authorization-server
