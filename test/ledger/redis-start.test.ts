@@ -27,7 +27,7 @@ describe('Redis is refused at the start, saying what to set', { skip }, () => {
       /allkeys-lru.*set it to noeviction/,
     ],
     ['with a clock ahead', AOF, { clock: () => now() - 3 }, /clock is 3\.0 s from ours.*NTP/],
-    ['with a clock behind', AOF, { clock: () => now() + 3 }, /clock is -3\.0 s from ours/],
+    ['with a clock behind', AOF, { clock: () => now() + 3 }, /clock is -(2\.9|3\.\d) s from ours/],
     [
       'that is part of a Cluster',
       [...AOF, '--cluster-enabled', 'yes'],

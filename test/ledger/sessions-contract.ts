@@ -2,56 +2,15 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, before, describe, it } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
-import type { Session, SessionBook, SessionUpdate } from '../../src/ledger/session-book.ts'
+import type { Session, SessionBook } from '../../src/ledger/session-book.ts'
 import { isRefusal } from './contract.ts'
+import { sessionFormTests } from './session-forms.ts'
+import { sessionListTests } from './session-lists.ts'
 import { actionOf, updateOf } from './session-updates.ts'
 import type { BrokerStore } from './stores.ts'
 
 const now = (): number => Date.now() / 1000
 const newId = (): string => `sid-${randomUUID()}`
-const KEPT_SECONDS = 30 * 86_400
-
-const long = 'x'.repeat(2049)
-const wrongUpdates: readonly [what: string, changes: Record<string, unknown>][] = [
-  ['an id with a space', { id: 'a b' }],
-  ['an empty id', { id: '' }],
-  ['no workload', { workload: undefined }],
-  ['a workload of 2 KiB', { workload: long }],
-  ['half a surrogate pair', { principal: '\ud800' }],
-  ['actors that are no list', { actors: 'a' }],
-  ['an actor that is no text', { actors: [1] }],
-  ['a negative count', { issued: -1 }],
-  ['half a count', { spent: 0.5 }],
-  ['a count that is a text', { refused: '1' }],
-  ['no end of tokens', { tokensUntil: Number.NaN }],
-  ['times in milliseconds', { firstAt: Date.now(), lastAt: Date.now() }],
-  ['a time a week ahead', { lastAt: now() + 7 * 86_400 }],
-  ['times the wrong way round', { firstAt: 200, lastAt: 100 }],
-  ['actions that are no list', { actions: {} }],
-  ['21 actions', { actions: Array.from({ length: 21 }, () => actionOf(1)) }],
-  ['an action without its time', { actions: [{ outcome: 'spent', by: 'a' }] }],
-  ['an action of another outcome', { actions: [actionOf(1, { outcome: 'lost' as 'spent' })] }],
-  ['an action said by nobody', { actions: [{ at: 1, outcome: 'spent' }] }],
-  ['an action with a server that is no text', { actions: [{ ...actionOf(1), server: 1 }] }],
-  [
-    'an action of 16 KiB besides its arguments',
-    { actions: [{ ...actionOf(1), more: 'x'.repeat(17_000) }] },
-  ],
-  ['an identity that is no object', { identity: 'x' }],
-  ['an identity without attributes', { identity: { kind: 'a', issuer: 'b', endsAt: 1 } }],
-  [
-    'an identity of 16 KiB',
-    {
-      identity: {
-        kind: 'a',
-        issuer: 'b',
-        endsAt: 1,
-        attributes: Object.fromEntries(Array.from({ length: 9 }, (_, n) => [n, 'x'.repeat(2000)])),
-      },
-    },
-  ],
-]
 
 export function sessionsContract(
   name: string,
@@ -69,17 +28,6 @@ export function sessionsContract(
 
     async function sessionOf(id: string): Promise<Session> {
       return (await book.get(id))?.session ?? assert.fail(`no session ${id}`)
-    }
-
-    async function allSince(since: number, size: number): Promise<Session[]> {
-      const all: Session[] = []
-      let after: Session | undefined
-      for (;;) {
-        const page = await book.list({ after, since, limit: size })
-        all.push(...page)
-        if (page.length < size) return all
-        after = page.at(-1)
-      }
     }
 
     it('a session is what its updates say', async () => {
@@ -316,109 +264,9 @@ export function sessionsContract(
       assert.deepEqual((await sessionOf(id)).actors, ['a'])
     })
 
-    for (const [what, changes] of wrongUpdates) {
-      it(`an update with ${what} is our caller's mistake, and nothing of its batch is kept`, async () => {
-        const good = newId()
-        const wrong = { ...updateOf(newId()), ...changes } as SessionUpdate
-        await assert.rejects(book.apply('wrong', 1, [updateOf(good), wrong]), TypeError)
-        assert.equal(await book.get(good), undefined)
-      })
-    }
+    sessionFormTests(() => book)
 
-    it('sources, sequences, ids and pages take no other form', async () => {
-      const update = updateOf(newId())
-      for (const source of ['', 'a b', 'a'.repeat(257), 'ä']) {
-        await assert.rejects(book.apply(source, 1, [update]), TypeError)
-      }
-      for (const sequence of [-1, 0.5, Number.NaN, 2 ** 53]) {
-        await assert.rejects(book.apply('a', sequence, [update]), TypeError)
-      }
-      await assert.rejects(book.apply('a', 1, [update, update]), TypeError, 'twice in one batch')
-      for (const id of ['', 'a b', 'ä']) {
-        await assert.rejects(book.get(id), TypeError)
-        await assert.rejects(book.list({ after: { lastSeen: 1, id }, limit: 1 }), TypeError)
-      }
-      for (const limit of [0, -1, 1.5, 1001, Number.NaN]) {
-        await assert.rejects(book.list({ limit }), TypeError)
-      }
-      await assert.rejects(book.list({ since: Number.NaN, limit: 1 }), TypeError)
-      const after = { lastSeen: Number.NaN, id: 'a' }
-      await assert.rejects(book.list({ after, limit: 1 }), TypeError)
-      await book.apply('nothing', 1, [])
-    })
-
-    it('lists go by descending last seen and then descending id, page by page', async () => {
-      const base = Math.floor(now()) + 1000
-      const all = Array.from({ length: 130 }, (_, n) =>
-        updateOf(newId(), { lastAt: base + (n % 10) * 0.001, spent: n }),
-      )
-      await book.apply('listed', 1, all)
-      const sorted = all.sort((a, b) => b.lastAt - a.lastAt || (a.id < b.id ? 1 : -1))
-      for (const size of [1, 7, 13, 65, 1000]) {
-        const listed = await allSince(base, size)
-        assert.deepEqual(
-          listed.map(({ id }) => id),
-          sorted.map(({ id }) => id),
-        )
-      }
-      const since = base + 0.005
-      assert.deepEqual(
-        (await allSince(since, 9)).map(({ id }) => id),
-        sorted.filter(({ lastAt }) => lastAt >= since).map(({ id }) => id),
-      )
-      assert.deepEqual(await book.list({ since: base + 5, limit: 5 }), [])
-    })
-
-    it('while others are seen, no page leaves out one that was not, or shows it twice', async () => {
-      const base = Math.floor(now()) + 2000
-      const steady = Array.from({ length: 60 }, (_, n) =>
-        updateOf(newId(), { lastAt: base + Math.floor(n / 7) }),
-      )
-      const moving = Array.from({ length: 20 }, () => newId())
-      await book.apply('steady', 1, [
-        ...steady,
-        ...moving.map((id) => updateOf(id, { lastAt: base })),
-      ])
-      let reading = true
-      const writing = (async () => {
-        for (let n = 0; reading; n++) {
-          const id = String(moving[n % 20])
-          await book.apply('moving', n, [updateOf(id, { lastAt: base + (n % 90) / 9 })])
-        }
-      })()
-      const expected = steady.map(({ id }) => id).sort()
-      for (let round = 0; round < 6; round++) {
-        const listed = (await allSince(base, 5)).map(({ id }) => id)
-        const seen = listed.filter((id) => expected.includes(id))
-        assert.deepEqual(seen.sort(), expected)
-      }
-      reading = false
-      await writing
-    })
-
-    it('a session is forgotten 30 days after it was last seen', async () => {
-      const [ends, stays, over] = [newId(), newId(), newId()]
-      const lastAt = now() - KEPT_SECONDS + 1
-      const actions = [actionOf(lastAt)]
-      await book.apply('old', 1, [
-        updateOf(ends, { lastAt, spent: 1, actions }),
-        updateOf(stays, { lastAt: lastAt + 60, spent: 1, actions }),
-        updateOf(over, { lastAt: lastAt - 60, spent: 1, actions }),
-      ])
-      assert.equal((await sessionOf(ends)).spent, 1)
-      assert.equal(await book.get(over), undefined)
-      await sleep(1300)
-      assert.equal(await book.get(ends), undefined)
-      assert.equal((await sessionOf(stays)).spent, 1)
-      const listed = async () => (await allSince(0, 50)).map(({ id }) => id)
-      assert.ok((await listed()).includes(stays))
-      assert.ok(!(await listed()).includes(ends))
-      assert.ok(!(await listed()).includes(over))
-      await book.apply('old', 2, [updateOf(ends, { spent: 5 })])
-      const found = await book.get(ends)
-      assert.deepEqual([found?.session.spent, found?.actions], [5, []], 'it begins anew')
-      assert.ok((await listed()).includes(ends))
-    })
+    sessionListTests(() => book)
 
     it('a store that is gone is a quick refusal for every call', async () => {
       await store.breakStore()
