@@ -23,6 +23,8 @@ export interface VerifierSettings {
   readonly definitions: readonly JsonObject[] | 'unchecked'
   readonly audit: string
   readonly staleAfterMs: number
+  /** Any free one when not given. */
+  readonly port?: number
   /** With it, a stop is a clean one. */
   readonly reports?: ReportsOption
 }
@@ -66,6 +68,6 @@ process.once('SIGTERM', async () => {
 process.once('disconnect', () => process.exit(0))
 
 await verifier.ready()
-server.listen(0, '127.0.0.1', () => {
+server.listen(settings.port ?? 0, '127.0.0.1', () => {
   process.send?.({ port: (server.address() as AddressInfo).port })
 })
