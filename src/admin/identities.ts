@@ -1,10 +1,10 @@
 import type { AdminParts } from './parts.ts'
 import type { Identities } from './schemas/system.ts'
+import { sessionPages } from './session-pages.ts'
 import { isLive, Stops } from './session-view.ts'
 
 type Seen = Identities['workloads'][number]
 
-const BOOK_PAGE = 500
 const MOST_LOOKED_AT = 5000
 const MOST_WORKLOADS = 500
 
@@ -32,14 +32,8 @@ async function seenLately(
 ): Promise<Pick<Identities, 'workloads' | 'bounded'>> {
   const stops = new Stops(parts.revocations.list(), now)
   const seen = new Map<string, Seen>()
-  let looked = 0
-  let after: { lastSeen: number; id: string } | undefined
-  for (;;) {
-    const page = await parts.sessions.list({
-      limit: BOOK_PAGE,
-      ...(after === undefined ? {} : { after }),
-    })
-    for (const session of page) {
+  for await (const page of sessionPages(parts.sessions, { most: MOST_LOOKED_AT })) {
+    for (const session of page.sessions) {
       const { workload, identity, lastSeen } = session
       const live = isLive(session, stops.of(session), now) ? 1 : 0
       const there = seen.get(workload)
@@ -51,12 +45,7 @@ async function seenLately(
         seen.set(workload, { id: workload, ...known, sessions: 1, live, lastSeen })
       }
     }
-    looked += page.length
-    const last = page.at(-1)
-    if (last === undefined || page.length < BOOK_PAGE) {
-      return { workloads: [...seen.values()], bounded: false }
-    }
-    after = { lastSeen: last.lastSeen, id: last.id }
-    if (looked >= MOST_LOOKED_AT) return { workloads: [...seen.values()], bounded: true }
+    if (page.isLast) return { workloads: [...seen.values()], bounded: false }
   }
+  return { workloads: [...seen.values()], bounded: true }
 }

@@ -1,10 +1,10 @@
 import type { Target } from '../revocation/target.ts'
 import type { AdminParts } from './parts.ts'
 import type { Preview } from './schemas/revocations.ts'
+import { sessionPages } from './session-pages.ts'
 import { isLive, Stops, wouldHit } from './session-view.ts'
 import { isWide, revokeCommand } from './targets.ts'
 
-const BOOK_PAGE = 500
 const MOST_LOOKED_AT = 20_000
 const MOST_NAMED = 100
 /** No token lives longer, so who was not seen for this long holds none. */
@@ -20,30 +20,17 @@ export async function previewOf(
   const workloads = new Set<string>()
   const servers = new Set<string>()
   let sessions = 0
-  let looked = 0
-  let bounded = false
-  let after: { lastSeen: number; id: string } | undefined
-  for (;;) {
-    const page = await parts.sessions.list({
-      limit: BOOK_PAGE,
-      since: now - LIVE_WITHIN_SECONDS,
-      ...(after === undefined ? {} : { after }),
-    })
-    for (const session of page) {
+  let bounded = true
+  const looking = { since: now - LIVE_WITHIN_SECONDS, most: MOST_LOOKED_AT }
+  for await (const page of sessionPages(parts.sessions, looking)) {
+    for (const session of page.sessions) {
       if (!targets.some((target) => wouldHit(target, session))) continue
       if (!isLive(session, stops.of(session), now)) continue
       sessions += 1
       if (workloads.size < MOST_NAMED) workloads.add(session.workload)
       for (const server of session.servers) if (servers.size < MOST_NAMED) servers.add(server)
     }
-    looked += page.length
-    const last = page.at(-1)
-    if (last === undefined || page.length < BOOK_PAGE) break
-    after = { lastSeen: last.lastSeen, id: last.id }
-    if (looked >= MOST_LOOKED_AT) {
-      bounded = true
-      break
-    }
+    if (page.isLast) bounded = false
   }
   return {
     sessions,

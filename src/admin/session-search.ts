@@ -3,10 +3,10 @@ import type { Session as Kept } from '../ledger/session-book.ts'
 import { cursorOf, parseCursor } from './cursor.ts'
 import type { Call } from './route.ts'
 import type { Session, SessionFilter } from './schemas/sessions.ts'
+import { sessionPages } from './session-pages.ts'
 import { Stops, sessionOf } from './session-view.ts'
 
 const LIST = 'sessions'
-const BOOK_PAGE = 500
 /** Sessions looked at for one page of an answer. */
 const MOST_LOOKED_AT = 10_000
 
@@ -17,33 +17,25 @@ export interface Found {
 }
 
 export async function searchSessions({ parts, query, now }: Call<SessionFilter>): Promise<Found> {
-  const place = parseCursor(LIST, query.cursor)
+  let after = parseCursor(LIST, query.cursor)
   const stops = new Stops(parts.revocations.list(), now)
   const matches = matcher(query)
   const items: Session[] = []
-  let after = place && { lastSeen: place.order, id: place.id }
-  let looked = 0
-  const nextOf = () =>
-    after === undefined ? null : cursorOf(LIST, { order: after.lastSeen, id: after.id })
-  while (looked < MOST_LOOKED_AT) {
-    const page = await parts.sessions.list({
-      limit: BOOK_PAGE,
-      ...(after === undefined ? {} : { after }),
-      ...(query.since === undefined ? {} : { since: query.since }),
-    })
-    for (const [at, kept] of page.entries()) {
-      looked += 1
-      after = { lastSeen: kept.lastSeen, id: kept.id }
+  const nextOf = () => (after === undefined ? null : cursorOf(LIST, after))
+  const looking = { after, since: query.since, most: MOST_LOOKED_AT }
+  for await (const { sessions, isLast } of sessionPages(parts.sessions, looking)) {
+    for (const [at, kept] of sessions.entries()) {
+      after = { order: kept.lastSeen, id: kept.id }
       // What the book knows by itself first: it is cheaper than asking what stops a session.
       if (!matches(kept)) continue
       const session = sessionOf(kept, stops, now)
       if (query.state !== undefined && session.state !== query.state) continue
       items.push(session)
       if (items.length < query.limit) continue
-      const isLast = at === page.length - 1 && page.length < BOOK_PAGE
-      return { items, next: isLast ? null : nextOf(), bounded: false }
+      const isEnd = isLast && at === sessions.length - 1
+      return { items, next: isEnd ? null : nextOf(), bounded: false }
     }
-    if (page.length < BOOK_PAGE) return { items, next: null, bounded: false }
+    if (isLast) return { items, next: null, bounded: false }
   }
   return { items, next: nextOf(), bounded: true }
 }

@@ -5,6 +5,7 @@
  * more by every broker that hears it, so that a broker that dies in between leaves no gap. A record
  * that could not be written is tried again.
  */
+import { setImmediate } from 'node:timers/promises'
 import { BoundedMap } from '../lib/bounded-map.ts'
 import type { JsonObject } from '../lib/json.ts'
 import type { RevocationPublisher, RevocationRequest, UndoRequest } from './publisher.ts'
@@ -187,6 +188,8 @@ class RevocationHistory {
         if (items.length >= limit) return { items, next: position }
       }
       if (page.length < PAGE) return { items, next: undefined }
+      // A store may answer at once, and heartbeats must not wait for a long search.
+      await setImmediate()
     }
     return { items, next: position }
   }

@@ -45,3 +45,37 @@ test('one answer looks at a bounded number of sessions, and the next goes on', a
   const { body: identities } = await call('GET', '/v1/identities')
   assert.equal(identities.bounded, true)
 })
+
+test('searches read one page at a time, and heartbeats go between', async () => {
+  let turns = 0
+  let counting = true
+  const count = () => {
+    turns += 1
+    if (counting) setImmediate(count)
+  }
+  const readAt: number[] = []
+  const counted = await openRig(({ sessions }) => ({
+    sessions: {
+      ...sessions,
+      list(options) {
+        readAt.push(turns)
+        return rig.sessions.list(options)
+      },
+    },
+  }))
+  count()
+  try {
+    const body = { targets: [{ kind: 'session', value: 'none' }] }
+    await Promise.all([
+      counted.call('GET', '/v1/sessions?text=needle'),
+      counted.call('GET', '/v1/identities'),
+      counted.call('POST', '/v1/revocations/preview', { body }),
+      counted.call('POST', '/v1/revocations/preview', { body }),
+    ])
+  } finally {
+    counting = false
+    await counted.close()
+  }
+  assert.ok(readAt.length >= 30 + 2, `${readAt.length} pages`)
+  assert.equal(new Set(readAt).size, readAt.length)
+})
