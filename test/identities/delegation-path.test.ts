@@ -101,7 +101,10 @@ test('a tool runs for a user, three agents on; the trail tells the whole chain',
   const call = records.find(({ name }) => name === 'add')!
   assert.deepEqual([call.workload, call.actors], [ids.c, [ids.c, ids.b, ids.a]])
   // From the call back to whoever handed it on, and in that order.
-  assert.deepEqual(call.links, [byA!.session, jtiOf(first), byB!.session, jtiOf(second)])
+  assert.deepEqual(call.links, [
+    ...[byA!.session, byA!.key, jtiOf(first)],
+    ...[byB!.session, byB!.key, jtiOf(second)],
+  ])
   // One label ties everything together, from the first to the last.
   assert.deepEqual([...new Set(records.map(({ task }) => task))], ['alice-of-a'])
 
