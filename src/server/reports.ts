@@ -29,7 +29,7 @@ import type { Answer } from './routes.ts'
 export interface ReportDesk {
   readonly clients: readonly Client[]
   readonly book: Pick<SessionBook, 'apply'>
-  readonly documents: Pick<Documents, 'get' | 'put'>
+  readonly documents: Pick<Documents, 'get' | 'put' | 'list'>
   readonly audit: AuditSink
   /** The broker's issuer URL, which reports are for. */
   readonly issuer: string

@@ -7,8 +7,6 @@
  */
 import type { Document, Documents } from '../ledger/documents.ts'
 import type { JsonObject } from '../lib/json.ts'
-import { holds } from '../revocation/held.ts'
-import type { Revocation } from '../revocation/target.ts'
 import { hashStrings } from '../token/hash-strings.ts'
 import type { HolderKind, VerifiedReport } from './report.ts'
 
@@ -17,6 +15,8 @@ const KIND = 'holder'
 const SILENT_AFTER_SECONDS = 10
 const FORGOTTEN_AFTER_SECONDS = 600
 const MAX_HOLDERS = 1000
+/** So that no client can push all others off the list; those it has had in ten minutes count. */
+const MAX_HOLDERS_OF_CLIENT = 200
 
 export interface Holder {
   readonly id: string
@@ -37,22 +37,9 @@ export interface Holder {
   readonly silent: boolean
 }
 
-/** Who is known to have one revocation. */
-export interface Held {
-  /** The revocation's. */
-  readonly id: string
-  /** How many have it, of those that are heard from, and how many these are. */
-  readonly holding: number
-  readonly all: number
-  /** All of them, silent ones as well. */
-  readonly holders: readonly (Holder & { readonly holds: boolean })[]
-}
-
 export interface Holders {
   /** @throws {Refusal} (as a rejection) `ledger_unavailable` */
   list(): Promise<readonly Holder[]>
-  /** In the order of the revocations. */
-  holding(revocations: readonly Revocation[]): Promise<readonly Held[]>
   /** Takes this process off the list. */
   close(): Promise<void>
 }
@@ -102,17 +89,11 @@ export function createHolders(options: HoldersOptions): Holders {
   tick()
   const timer = setInterval(tick, options.everyMs ?? 1000).unref()
 
-  async function list(): Promise<readonly Holder[]> {
-    const now = clock()
-    const found = await documents.list(KIND, { limit: MAX_HOLDERS })
-    return found.map((document) => holderOf(document, now))
-  }
-
   return {
-    list,
-    async holding(all) {
-      const holders = await list()
-      return all.map((revocation) => heldBy(revocation, holders))
+    async list() {
+      const now = clock()
+      const found = await documents.list(KIND, { limit: MAX_HOLDERS })
+      return found.map((document) => holderOf(document, now))
     },
     async close() {
       clearInterval(timer)
@@ -122,9 +103,9 @@ export function createHolders(options: HoldersOptions): Holders {
   }
 }
 
-/** Keeps what a report says of its sender. */
+/** Keeps what a report says of its sender; of a client that has too many, only of those it has. */
 export async function keepHolder(
-  documents: Pick<Documents, 'get' | 'put'>,
+  documents: Pick<Documents, 'get' | 'put' | 'list'>,
   report: VerifiedReport,
   now: number,
 ): Promise<void> {
@@ -134,6 +115,11 @@ export async function keepHolder(
   const before = await documents.get(KIND, idOf(holder, client))
   // An old report sent again must not bring a holder back, nor take its word back.
   if (before !== undefined && Number(before.value.at) >= at) return
+  if (before === undefined) {
+    const group = hashStrings([client])
+    const theirs = await documents.list(KIND, { group, limit: MAX_HOLDERS_OF_CLIENT })
+    if (theirs.length === MAX_HOLDERS_OF_CLIENT) return
+  }
   const document = { id: holder, kind, server, client, at, lastHeardAt: now, lost, ...hearing }
   await put(documents, document, now)
 }
@@ -148,6 +134,7 @@ async function put(
   await documents.put(KIND, idOf(id, client ?? ''), value, {
     expiresAt: now + FORGOTTEN_AFTER_SECONDS,
     order: now,
+    group: client === undefined ? undefined : hashStrings([client]),
   })
 }
 
@@ -159,15 +146,4 @@ function idOf(holder: string, client: string): string {
 function holderOf({ value }: Document, now: number): Holder {
   const { at, ...holder } = value as unknown as Omit<Holder, 'silent'> & { readonly at: number }
   return { ...holder, silent: now - holder.lastHeardAt > SILENT_AFTER_SECONDS }
-}
-
-function heldBy(revocation: Revocation, holders: readonly Holder[]): Held {
-  const all = holders.filter(({ silent }) => !silent)
-  const told = holders.map((holder) => ({ ...holder, holds: holds(revocation, holder.heard) }))
-  return {
-    id: revocation.id,
-    holding: told.filter((holder) => !holder.silent && holder.holds).length,
-    all: all.length,
-    holders: told,
-  }
 }
