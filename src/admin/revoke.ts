@@ -1,5 +1,7 @@
 /** Stopping things: whether the one who asks may, and once only, whatever happens in between. */
 import { cut } from '../audit/record.ts'
+import type { Catalogue } from '../catalogue/catalogue.ts'
+import { isFarOff } from '../revocation/asked.ts'
 import type { Position } from '../revocation/history.ts'
 import type { RecordedRevocation } from '../revocation/recorded.ts'
 import type { Target } from '../revocation/target.ts'
@@ -26,11 +28,27 @@ const HISTORY_PAGE = 500
 export async function checkRevoke(call: Call<unknown, NewRevocations>): Promise<void> {
   const { body, admin, now } = call
   const targets = targetsOf(body.targets)
+  targets.forEach((target, at) => {
+    const pointer = `/targets/${at}/value`
+    if (isFarOff(target, now)) invalid(pointer, 'is a time to come, and could not be undone')
+    const known = knownAs(target, call.parts.catalogue())
+    if (known !== undefined) invalid(pointer, `is no server's resource; one is ${known}`)
+  })
   if (body.until !== undefined && body.until <= now) invalid('/until', 'is in the past')
   if (admin.kind !== 'person' || !isWide(targets)) return
   if (body.touch !== undefined) {
     await call.parts.signIn.touch.verify(admin, actionHash(body), body.touch)
   } else if (!touchedLately(admin, now)) refuseAdmin({ code: 'touch_required' })
+}
+
+/** The server of the catalogue that is spelled otherwise: tokens name it so, and would go on. */
+function knownAs({ kind, value }: Target, { servers }: Catalogue): string | undefined {
+  if (kind !== 'server' || servers.has(value)) return undefined
+  return [...servers.keys()].find((known) => plain(known) === plain(value))
+}
+
+function plain(resource: string): string {
+  return new URL(resource).href.replace(/\/+$/, '')
 }
 
 /** A browser can touch for the very request, so an old touch does not do for it. */

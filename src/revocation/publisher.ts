@@ -8,11 +8,14 @@
 import { randomBytes } from 'node:crypto'
 import type { SigningKey } from '../token/jws.ts'
 import type { KeySource } from '../token/key-set.ts'
+import { checkRequest, checkWhy, type RevocationRequest, type UndoRequest } from './asked.ts'
 import { BeatClock } from './beat-clock.ts'
 import type { FeedSubscription, FeedTransport, KeptEntry } from './feed.ts'
 import { signBeat } from './feed-text.ts'
 import { KeptEntries, type Said, type Signed, signEntry } from './kept.ts'
-import { canUndo, hasEnded, parseTarget, type Revocation, type Target } from './target.ts'
+import { canUndo, hasEnded, type Revocation } from './target.ts'
+
+export type { RevocationRequest, UndoRequest } from './asked.ts'
 
 export interface RevocationPublisherOptions {
   readonly issuer: string
@@ -28,18 +31,8 @@ export interface RevocationPublisherOptions {
   readonly onError?: (error: unknown) => void
 }
 
-export interface RevocationRequest {
-  readonly target: Target
-  /** Seconds since the epoch: when the last token it concerns has expired. Never, when not given. */
-  readonly until?: number | undefined
-  readonly reason: string
-  readonly by: string
-}
-
-export interface UndoRequest {
-  readonly reason: string
-  readonly by: string
-}
+/** How often entries are looked for that a broker with the key of before has left. */
+const LOOK_AGAIN_SECONDS = 60
 
 /** How long an undo of a revocation without an end is remembered. */
 const UNDO_KEPT_SECONDS = 7 * 86_400
@@ -56,6 +49,7 @@ export class RevocationPublisher {
   #replayed = false
   #guards: string | undefined
   #signedWith: string | undefined
+  #lookAgainAt = 0
   #timer: NodeJS.Timeout | undefined
   #closed = false
   #turn: Promise<void> = Promise.resolve()
@@ -107,7 +101,8 @@ export class RevocationPublisher {
    * @throws {Refusal} ledger_unavailable; then some may be in force, but none is promised
    */
   async revokeAll(requests: readonly RevocationRequest[]): Promise<Revocation[]> {
-    const wanted = requests.map(checkRequest)
+    const now = this.#clock()
+    const wanted = requests.map((request) => checkRequest(request, now))
     if (wanted.length === 0) return []
     const { at, published } = this.#times.publish()
     try {
@@ -213,8 +208,11 @@ export class RevocationPublisher {
 
   /** Entries outlive keys: one that no published key verifies would be refused by new holders. */
   async #signAgain(key: SigningKey): Promise<void> {
-    // Once per change of our own key: brokers whose keys differ must not undo each other's work.
-    if (key.kid === this.#signedWith) return
+    // Seldom: brokers whose keys differ undo each other's work. But one that still signed with the
+    // key of before may have ended since, and nobody else would sign again what it left.
+    const now = this.#clock()
+    if (key.kid === this.#signedWith && now < this.#lookAgainAt) return
+    this.#lookAgainAt = now + LOOK_AGAIN_SECONDS
     for (const { said, entry } of this.#kept.notSignedWith(key.kid)) {
       await this.#inTurn(async () => {
         // It may have been undone, or have ended, since it was looked at.
@@ -236,22 +234,5 @@ export class RevocationPublisher {
 
   #sign(said: Said): Signed {
     return signEntry(said, this.#options.issuer, this.#options.key())
-  }
-}
-
-function checkRequest({ target, until, reason, by }: RevocationRequest) {
-  if (until !== undefined && !Number.isFinite(until)) throw new TypeError('until must be seconds')
-  checkWhy(reason, by)
-  return {
-    target: parseTarget({ ...target }),
-    reason,
-    by,
-    ...(until === undefined ? {} : { until }),
-  }
-}
-
-function checkWhy(reason: string, by: string): void {
-  if (typeof reason !== 'string' || reason.length > 1024 || typeof by !== 'string') {
-    throw new TypeError('reason and by must be text, reason of at most 1024 characters')
   }
 }

@@ -281,3 +281,21 @@ test('a command that is shown means the same in a shell', async () => {
   const { body } = await call('POST', '/v1/revocations/preview', { body: { targets } })
   assert.equal(body.command, `writ revoke 'principal:user:corp:o'\\''hara; rm -rf $HOME'`)
 })
+
+test('what would stop nothing by its spelling, or everything for good, is refused', async () => {
+  for (const [kind, value] of [
+    ['server', RESOURCE.replace('bank.test', 'BANK.test')],
+    ['server', RESOURCE.replace('bank.test', 'bank.test:443')],
+    ['server', `${RESOURCE}/`],
+    ['server', RESOURCE.replace('/mcp', '/x/../mcp')],
+    ['before', '9999999999'],
+    ['before', String(Math.ceil(now + 3600))],
+  ] as const) {
+    const targets = [
+      { kind: 'jti', value: 'j' },
+      { kind, value },
+    ]
+    const { status, body } = await revoke({ targets, reason: 'a test' })
+    assert.deepEqual([status, body.pointer], [400, '/targets/1/value'], value)
+  }
+})

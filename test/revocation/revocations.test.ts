@@ -493,6 +493,26 @@ describe('the publisher', () => {
     assert.equal(refused.length, 1)
   })
 
+  it('signs again what a broker with the key of before has left, when it never comes back', async () => {
+    const transport = memoryFeed()
+    const [before, after] = [makeSigningKey('k1'), makeSigningKey('k2')]
+    let ahead = 0
+    const publisher = new RevocationPublisher({
+      ...{ issuer, transport, key: () => after, keys: keySourceOf(before, after), beatEveryMs: 5 },
+      clock: () => Date.now() / 1000 + ahead,
+    })
+    open.push(publisher)
+    await publisher.start()
+    const revocation = revocationOf({ kind: 'jti', value: 'jti-1' })
+    await transport.append(signRevocation(revocation, issuer, before), undefined, revocation.id)
+    const held = new Revocations({ keys: keySourceOf(after), issuer, transport })
+    open.push(held)
+    await held.start()
+    assert.equal(held.list().length, 0)
+    ahead = 61
+    await until(async () => held.list().length === 1)
+  })
+
   for (const [what, more] of Object.entries({
     'an end in nanoseconds': { until: 1.8e18 },
     'half a character': { reason: 'cut \ud83d' },

@@ -180,6 +180,16 @@ describe('the publisher', () => {
     })
   }
 
+  it('does not revoke everything before a time that is far off, which nobody could undo', async () => {
+    const publisher = await started(memoryFeed())
+    const revoke = (value: number) =>
+      publisher.revoke({ target: { kind: 'before', value: String(value) }, reason: '', by: '' })
+    const now = Math.floor(Date.now() / 1000)
+    await assert.rejects(revoke(9_999_999_999), TypeError)
+    await assert.rejects(revoke(now + 310), TypeError)
+    await revoke(now + 60)
+  })
+
   it('does not undo what nobody revoked, or twice, or without a reason', async () => {
     const publisher = await started(memoryFeed())
     await assert.rejects(publisher.undo('nothing', WHY), TypeError)
