@@ -10,6 +10,8 @@ import { refuseAdmin } from './admin-refusal.ts'
 const LIMITS = {
   /** Sign-ins begun. */
   start: { each: 60, all: 1000, seconds: 600 },
+  /** Pages that keep something: of oidc-provider, two or three for each sign-in. */
+  page: { each: 240, all: 4000, seconds: 600 },
   /** Steps of passkey ceremonies. */
   ceremony: { each: 120, all: 2000, seconds: 600 },
   /** Device codes asked for. */

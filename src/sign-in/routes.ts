@@ -50,8 +50,8 @@ export function createRoutes(parts: RouteParts): Middleware {
     }),
     'POST /sign-in/out': signOut,
     'GET /sign-in/signed-out': signedOutPage,
-    [`GET ${PATHS.authorization}`]: parts.providePage,
-    [`GET ${PATHS.device}`]: parts.providePage,
+    [`GET ${PATHS.authorization}`]: page,
+    [`GET ${PATHS.device}`]: page,
     [`POST ${PATHS.device}`]: (ctx) => {
       checkPage(ctx, site)
       // Whoever had the page before has this cookie; oidc-provider fails over those who have not.
@@ -103,7 +103,12 @@ export function createRoutes(parts: RouteParts): Middleware {
       return ceremony(() => interactions[step as 'options' | 'finish' | 'cancel'](ctx, uid))
     }
     const back = [PATHS.authorization, PATHS.device].some((path) => ctx.path.startsWith(`${path}/`))
-    return back && ctx.method === 'GET' ? parts.providePage : undefined
+    return back && ctx.method === 'GET' ? page : undefined
+  }
+
+  function page(ctx: Context): Promise<void> {
+    limits.count('page', ctx.req.socket.remoteAddress)
+    return parts.providePage(ctx)
   }
 
   /** A step of a passkey ceremony: from our own page, and not too many. */

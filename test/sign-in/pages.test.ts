@@ -206,3 +206,18 @@ test('a body that is too large, or of another type, is not read', async () => {
     assert.equal((await browser.post('/sign-in/enrol/options', json)).status, 400)
   }
 })
+
+test('who asks for pages that keep something, again and again, is asked to wait', async () => {
+  const busy = await startSite()
+  try {
+    const browser = new Browser(busy)
+    const seen = new Set<number>()
+    for (let n = 0; n < 241; n++) seen.add((await browser.open('/sign-in/device')).status)
+    assert.deepEqual([...seen], [200, 429])
+    const { status, headers } = await browser.open('/oauth/authorize?client_id=writ-console')
+    assert.equal(status, 429)
+    assert.ok(Number(headers['retry-after']) > 0)
+  } finally {
+    await busy.close()
+  }
+})
