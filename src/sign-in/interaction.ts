@@ -5,8 +5,9 @@ import { errors } from 'oidc-provider'
 import type { OidcStore } from './adapter.ts'
 import { AdminRefusal, refuseAdmin } from './admin-refusal.ts'
 import { receiveJson } from './body.ts'
+import { cookieOf } from './browser-sign-ins.ts'
 import { type CeremonyParts, proveTouch } from './ceremony.ts'
-import { PATHS } from './clients.ts'
+import { PATHS, PROVIDER_COOKIE } from './clients.ts'
 import { html } from './html.ts'
 import { answerPage, STATUS } from './page.ts'
 import { requestOptions } from './webauthn.ts'
@@ -16,9 +17,6 @@ export interface InteractionParts extends CeremonyParts {
   readonly store: OidcStore
 }
 
-/** Answers `/sign-in/with-passkey/<id>[/options|/finish|/cancel]`. */
-export type Interactions = (ctx: Context, step: string) => Promise<void>
-
 const STEP = new RegExp(`^${PATHS.interaction}/([A-Za-z0-9_-]{1,64})(?:/(options|finish|cancel))?$`)
 
 /** @returns the interaction and the step of it that a path names */
@@ -27,18 +25,25 @@ export function parseInteractionPath(path: string): { uid: string; step: string 
   return match === null ? undefined : { uid: match[1]!, step: match[2] ?? 'page' }
 }
 
+/** Answers `/sign-in/with-passkey/<id>[/options|/finish|/cancel]`. */
 export function createInteractions(parts: InteractionParts) {
   const { provider, site, challenges, trail, clock } = parts
 
-  /** The browser's cookie says which; the address has to say the same. */
+  /** The browser's cookie says which; the address has to say the same, and it began in this browser. */
   async function interactionOf(ctx: Context, uid: string) {
     try {
       const details = await provider.interactionDetails(ctx.req, ctx.res)
-      if (details.uid === uid) return details
+      if (details.uid === uid && (await isOf(ctx, details.session?.uid))) return details
     } catch (error) {
       if (!(error instanceof errors.SessionNotFound)) throw error
     }
     return refuseAdmin({ code: 'signin_required', why: 'unknown' })
+  }
+
+  async function isOf(ctx: Context, session: string | undefined): Promise<boolean> {
+    const cookie = cookieOf(ctx, PROVIDER_COOKIE)
+    const here = cookie === undefined ? undefined : await parts.store.find('Session', cookie)
+    return here !== undefined && here.uid === session
   }
 
   async function page(ctx: Context, uid: string): Promise<void> {

@@ -33,8 +33,8 @@ export interface ProviderParts {
   readonly pages: DevicePages
   readonly absoluteSeconds: number
   readonly clock: () => number
-  /** Whether this person is still there. */
-  personExists(id: string): Promise<boolean>
+  /** Whether this person is still there, and a touch of that time counts. */
+  personExists(id: string, touchedAt: number | undefined): Promise<boolean>
   /** Records a token before it leaves; without a record there is none. */
   recordToken(ctx: KoaContextWithOIDC, person: string): Promise<void>
 }
@@ -70,10 +70,19 @@ export function createSignInProvider(parts: ProviderParts): Provider {
     formats: { bitsOfOpaqueRandomness: 256 },
     interactions: {
       policy: passkeyEveryTime(),
-      url: (_ctx, interaction) => `${site.url}${PATHS.interaction}/${interaction.uid}`,
+      async url(ctx, interaction) {
+        // Its own cookie holds what the address says, and a neighbouring host could set it elsewhere.
+        const session = ctx.oidc.session as unknown as { uid: string; touched: boolean }
+        // So that it is kept, and this browser given the cookie for it.
+        session.touched = true
+        interaction.session = { uid: session.uid } as typeof interaction.session
+        await interaction.persist()
+        return `${site.url}${PATHS.interaction}/${interaction.uid}`
+      },
     },
-    async findAccount(_ctx, id) {
-      if (!(await parts.personExists(id))) return undefined
+    async findAccount(_ctx, id, token) {
+      const touchedAt = (token as { authTime?: number } | undefined)?.authTime
+      if (!(await parts.personExists(id, touchedAt))) return undefined
       return { accountId: id, claims: () => ({ sub: id }) }
     },
     loadExistingGrant: (ctx) => newGrant(provider, ctx, site),

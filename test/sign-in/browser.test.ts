@@ -265,3 +265,17 @@ test('a link that was never made enrols nobody', async () => {
   const { answer } = await enrol(site, `${site.url}/sign-in/enrol#${'A'.repeat(43)}`)
   assert.deepEqual([answer.status, answer.body.title], [403, 'link_refused'])
 })
+
+test('a sign-in that began in another browser is not ended here, whatever cookie was set', async () => {
+  const thief = new Browser(site)
+  const { path } = await reachPasskeyPage(thief, site)
+  // A host beside this one may set what is no __Host- cookie.
+  const uid = path.split('/').at(-1)!
+  const { browser } = await signInBrowser(site, passkey)
+  browser.cookies.set('__Secure-writ_interaction', { value: uid, path })
+  assert.equal((await browser.open(path)).status, 401)
+  for (const step of ['options', 'finish', 'cancel']) {
+    assert.equal((await browser.post(`${path}/${step}`, { credential: {} })).status, 401, step)
+  }
+  assert.equal((await thief.open(path)).status, 200)
+})
