@@ -14,7 +14,7 @@ import { type BrowserSignIns, cookieOf, SESSION_COOKIE } from './browser-sign-in
 import { CLI_CLIENT } from './clients.ts'
 import type { Site } from './options.ts'
 import { checkCsrf, checkPage } from './page-guard.ts'
-import type { PersonStore } from './person.ts'
+import { counts, type PersonStore } from './person.ts'
 import type { Program } from './program-token.ts'
 import type { ProofDoor } from './proof-door.ts'
 import { lowerRole, roleOf } from './role.ts'
@@ -63,7 +63,7 @@ export function authenticator(parts: AuthenticateParts): (ctx: Context) => Promi
     const active = ctx.get(BACKGROUND_HEADER) === ''
     const { person, touchedAt, csrf } = await browsers.find(cookie, active)
     checkCsrf(ctx, csrf)
-    const { name, role } = await personOf(person)
+    const { name, role } = await personOf(person, touchedAt)
     return { id: `person:${person}`, name, kind: 'person', role, touchedAt, csrf }
   }
 
@@ -93,7 +93,7 @@ export function authenticator(parts: AuthenticateParts): (ctx: Context) => Promi
     }
     const asked = roleOf(found.scope?.split(' ') ?? [])
     if (asked === undefined) return refuseAdmin({ code: 'signin_required', why: 'scope' })
-    const { name, role } = await personOf(found.accountId)
+    const { name, role } = await personOf(found.accountId, touchedAt)
     await proofs.spend(proof)
     const id = `person:${found.accountId}`
     return { id, name, kind: 'person', role: lowerRole(role, asked), touchedAt, csrf: undefined }
@@ -108,9 +108,10 @@ export function authenticator(parts: AuthenticateParts): (ctx: Context) => Promi
   }
 
   /** Looked up for each request: who was removed is nobody from then on, and a role changes at once. */
-  async function personOf(id: string) {
+  async function personOf(id: string, touchedAt: number) {
     const person = await people.get(id)
-    return person ?? refuseAdmin({ code: 'signin_required', why: 'ended' })
+    if (person !== undefined && counts(person, touchedAt)) return person
+    return refuseAdmin({ code: 'signin_required', why: 'ended' })
   }
 
   /** Not that somebody has yet to sign in, which every visit begins with. */

@@ -21,8 +21,11 @@ export interface BrowserSignIn {
 }
 
 export interface BrowserSignIns {
-  /** @returns the cookie's value */
-  start(person: string): Promise<string>
+  /**
+   * @param touchedAt when the passkey was touched, from which on it is counted
+   * @returns the cookie's value
+   */
+  start(person: string, touchedAt: number): Promise<string>
   /**
    * @param active whether this request is somebody's doing, which puts off the idle limit
    * @throws {AdminRefusal} signin_required: unknown, idle, ended
@@ -52,14 +55,14 @@ export function createBrowserSignIns(options: {
   }
 
   return {
-    async start(person) {
+    async start(person, startedAt) {
       const cookie = newSecret()
       const now = Math.floor(clock())
       await documents.put(
         KIND,
         keptId(KIND, cookie),
-        { person, startedAt: now, seenAt: now },
-        { group: person, expiresAt: now + absoluteSeconds },
+        { person, startedAt, seenAt: now },
+        { group: person, expiresAt: startedAt + absoluteSeconds },
       )
       return cookie
     },

@@ -38,6 +38,11 @@ export interface ConsoleFlowParts {
   readonly listener: (request: IncomingMessage, response: ServerResponse) => Promise<void>
 }
 
+interface Touched {
+  readonly person: string
+  readonly touchedAt: number
+}
+
 const KIND = 'sign_in_start'
 /** Ties what comes back to the browser that was sent away. */
 const START_COOKIE = '__Host-writ_start'
@@ -87,12 +92,11 @@ export function createConsoleFlow(parts: ConsoleFlowParts): ConsoleFlow {
     if (typeof code !== 'string' || iss !== site.url) {
       return refuseAdmin({ code: 'signin_required', why: 'ended' })
     }
-    const person = await redeem(code, verifier)
-    await finish(ctx, person, to)
+    await finish(ctx, await redeem(code, verifier), to)
   }
 
   /** @throws {AdminRefusal} signin_required */
-  async function redeem(code: string, verifier: string): Promise<string> {
+  async function redeem(code: string, verifier: string): Promise<Touched> {
     const { status, body } = await postInProcess(parts.listener, PATHS.token, {
       grant_type: 'authorization_code',
       client_id: CONSOLE_CLIENT,
@@ -108,10 +112,10 @@ export function createConsoleFlow(parts: ConsoleFlowParts): ConsoleFlow {
     // It has said who it is; nothing else is done with it.
     await parts.store.adapter('AccessToken').destroy(token)
     if (found.grantId !== undefined) await parts.store.adapter('Grant').destroy(found.grantId)
-    return found.accountId
+    return { person: found.accountId, touchedAt: Number(found.extra?.authTime) }
   }
 
-  async function finish(ctx: Context, person: string, to: string): Promise<void> {
+  async function finish(ctx: Context, { person, touchedAt }: Touched, to: string): Promise<void> {
     const now = Math.floor(clock())
     await parts.people.change(person, (there) => ({ ...there, lastSignInAt: now }))
     // Whatever was signed in here before is over.
@@ -122,7 +126,7 @@ export function createConsoleFlow(parts: ConsoleFlowParts): ConsoleFlow {
       address: ctx.req.socket.remoteAddress,
       evidence: { by: 'browser' },
     })
-    setCookie(ctx, SESSION_COOKIE, await browsers.start(person), { sameSite: 'Strict' })
+    setCookie(ctx, SESSION_COOKIE, await browsers.start(person, touchedAt), { sameSite: 'Strict' })
     setCookie(ctx, START_COOKIE, undefined, { sameSite: 'Lax' })
     redirect(ctx, to)
   }

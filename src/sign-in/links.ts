@@ -7,6 +7,7 @@ import type { Documents } from '../ledger/documents.ts'
 import type { Role } from './admin.ts'
 import { refuseAdmin } from './admin-refusal.ts'
 import type { Site } from './options.ts'
+import { counts, type PersonStore } from './person.ts'
 import { isSecret, keptId, newSecret } from './secret.ts'
 
 export type Link =
@@ -32,28 +33,46 @@ export interface Links {
   personOf(secret: string): string
 }
 
-export const LINK_SECONDS = 3600
+const LINK_SECONDS = 3600
 export const ENROL_PATH = '/sign-in/enrol'
 const KIND = 'link'
+const PERSON = 'person:'
 /** 132 bits. */
 const PERSON_CHARACTERS = 22
 
-export function createLinks(documents: Documents, site: Site, clock: () => number): Links {
+export interface LinkParts {
+  readonly documents: Documents
+  readonly people: Pick<PersonStore, 'get'>
+  readonly site: Site
+  readonly clock: () => number
+}
+
+export function createLinks({ documents, people, site, clock }: LinkParts): Links {
   const idOf = (secret: string) => keptId(KIND, secret)
+
+  /** Who is no admin any more must not come back by a link of their own, nor whoever had their passkey. */
+  async function mayStill(by: string, madeAt: number): Promise<boolean> {
+    if (!by.startsWith(PERSON)) return true
+    const maker = await people.get(by.slice(PERSON.length))
+    return maker?.role === 'admin' && counts(maker, madeAt)
+  }
+
   return {
     idOf,
     personOf: (secret) => keptId('person', secret).slice(0, PERSON_CHARACTERS),
     async make(link) {
       const secret = newSecret()
-      const expiresAt = Math.floor(clock()) + LINK_SECONDS
-      await documents.put(KIND, idOf(secret), { ...link }, { expiresAt })
+      const madeAt = Math.floor(clock())
+      const expiresAt = madeAt + LINK_SECONDS
+      await documents.put(KIND, idOf(secret), { ...link, madeAt }, { expiresAt })
       return { url: `${site.url}${ENROL_PATH}#${secret}`, expiresAt }
     },
     async look(secret) {
       if (!isSecret(secret)) refuseAdmin({ code: 'link_refused' })
       const found = await documents.get(KIND, idOf(secret))
       if (found === undefined) refuseAdmin({ code: 'link_refused' })
-      return found.value as unknown as Link
+      const link = found.value as unknown as Link & { readonly madeAt: number }
+      return (await mayStill(link.by, link.madeAt)) ? link : refuseAdmin({ code: 'link_refused' })
     },
     async take(secret) {
       if ((await documents.take(KIND, idOf(secret))) === undefined) {

@@ -5,7 +5,7 @@ import { refuseAdmin } from './admin-refusal.ts'
 import type { Site } from './options.ts'
 import { sameText } from './secret.ts'
 
-export const CSRF_HEADER = 'x-writ-csrf'
+const CSRF_HEADER = 'x-writ-csrf'
 const READS: ReadonlySet<string> = new Set(['GET', 'HEAD'])
 
 /**
@@ -23,7 +23,7 @@ export function checkPage(ctx: Context, site: Site): void {
 }
 
 /** @throws {AdminRefusal} page_refused: a page of another origin, or something that is no page */
-export function checkOrigin(ctx: Context, site: Site): void {
+function checkOrigin(ctx: Context, site: Site): void {
   const origins = headerValues(ctx.req, 'origin')
   if (origins.length === 0 && READS.has(ctx.method)) return
   if (origins.length !== 1 || origins[0] !== site.origin) {

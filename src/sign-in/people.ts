@@ -16,10 +16,11 @@ export interface PeopleParts {
   readonly browsers: BrowserSignIns
   readonly store: OidcStore
   readonly trail: Trail
+  readonly clock: () => number
 }
 
 export function createPeople(parts: PeopleParts): People {
-  const { people, roster, links, trail } = parts
+  const { people, roster, links, trail, clock } = parts
 
   async function person(id: string) {
     const found = await people.get(id)
@@ -37,6 +38,10 @@ export function createPeople(parts: PeopleParts): People {
       await roster.add(id)
       throw error
     }
+  }
+
+  function checkSame(same: boolean): void {
+    if (!same) refuseAdmin({ code: 'conflict', detail: 'somebody else changes this person' })
   }
 
   async function endSignInsOf(id: string): Promise<void> {
@@ -70,7 +75,10 @@ export function createPeople(parts: PeopleParts): People {
       if (from === to) return
       await leaving(id, from === 'admin', async () => {
         await trail.event('role_changed', about(id, by, { name, from, to }))
-        const changed = await people.change(id, (there) => ({ ...there, role: to }))
+        const changed = await people.change(id, (there) => {
+          checkSame(there.role === from)
+          return { ...there, role: to }
+        })
         if (to === 'admin' && changed.passkeys.length > 0) await roster.add(id)
       })
     },
@@ -91,10 +99,12 @@ export function createPeople(parts: PeopleParts): People {
       if (gone === undefined) refuseAdmin({ code: 'not_found', what: 'passkey' })
       await leaving(id, role === 'admin' && passkeys.length === 1, async () => {
         await trail.event('passkey_removed', about(id, by, { name, passkey, label: gone.label }))
-        await people.change(id, (there) => ({
-          ...there,
-          passkeys: there.passkeys.filter((each) => each.id !== passkey),
-        }))
+        await people.change(id, (there) => {
+          const left = there.passkeys.filter((each) => each.id !== passkey)
+          // Who became an admin in between, or lost the others, has not been let go of.
+          checkSame(left.length > 0 || (there.role === role && passkeys.length === 1))
+          return { ...there, passkeys: left, endedAt: Math.floor(clock()) }
+        })
       })
       await people.releaseCredential(gone.credentialId)
       // Whoever holds what was removed may have signed in with it.

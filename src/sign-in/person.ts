@@ -25,6 +25,8 @@ export interface StoredPerson {
   readonly role: Role
   readonly createdAt: number
   readonly lastSignInAt?: number
+  /** When a passkey was removed: no touch until then counts any more. */
+  readonly endedAt?: number
   readonly passkeys: readonly StoredPasskey[]
 }
 
@@ -56,6 +58,11 @@ export const MAX_PASSKEYS = 16
 
 export function passkeyIdOf(credentialId: string): string {
   return hash('sha256', credentialId, 'base64url')
+}
+
+/** Whether what somebody did then still counts; in doubt about who it was, it does not. */
+export function counts({ endedAt }: StoredPerson, at: number | undefined): boolean {
+  return endedAt === undefined || (at !== undefined && at > endedAt)
 }
 
 export function createPersonStore(documents: Documents): PersonStore {

@@ -17,7 +17,7 @@ import { createLinks } from './links.ts'
 import { createOauthDoor } from './oauth-door.ts'
 import { parseSite, type SignInLog, type SignInOptions } from './options.ts'
 import { createPeople } from './people.ts'
-import { createPersonStore } from './person.ts'
+import { counts, createPersonStore } from './person.ts'
 import { programTokenVerifier } from './program-token.ts'
 import { createProofDoor } from './proof-door.ts'
 import { createSignInProvider } from './provider.ts'
@@ -49,7 +49,7 @@ export async function createSignIn(
   const store = createOidcStore(documents, clock)
   const people = createPersonStore(documents)
   const roster = createRoster(documents, people)
-  const links = createLinks(documents, site, clock)
+  const links = createLinks({ documents, people, site, clock })
   const challenges = createChallenges(documents, clock)
   const browsers = createBrowserSignIns({ documents, idleSeconds, absoluteSeconds, clock })
   const proofs = createProofDoor(site, options.ledger, clock)
@@ -69,7 +69,10 @@ export async function createSignIn(
     pages,
     absoluteSeconds,
     clock,
-    personExists: async (id) => (await people.get(id)) !== undefined,
+    async personExists(id, touchedAt) {
+      const person = await people.get(id)
+      return person !== undefined && (touchedAt === undefined || counts(person, touchedAt))
+    },
     recordToken,
   })
   const mounted = mountProvider({ provider, trail, log })
@@ -121,7 +124,7 @@ export async function createSignIn(
       }),
     }),
     touch: createTouch(ceremony),
-    people: createPeople({ people, roster, links, browsers, store, trail }),
+    people: createPeople({ people, roster, links, browsers, store, trail, clock }),
 
     async firstLink() {
       if (!(await people.empty())) return undefined

@@ -82,12 +82,21 @@ export async function approve(
   passkey: SoftwarePasskey,
   browser = new Browser(site),
 ): Promise<Answer> {
-  const { confirm } = await confirmPage(site, userCode, browser)
-  const form = { xsrf: secretIn(confirm), user_code: userCode, confirm: 'yes' }
-  const sent = await browser.submit('/sign-in/device', form)
+  const sent = await confirm(site, userCode, browser)
   if (sent.status !== 303) return sent
-  const page = pathOf(site, sent.headers.location)
-  const touched = await touch(browser, page, passkey)
+  const touched = await touch(browser, pathOf(site, sent.headers.location), passkey)
   if (touched.status !== 200) return touched
   return await browser.open(pathOf(site, touched.body.location))
+}
+
+async function confirm(site: Site, userCode: string, browser: Browser): Promise<Answer> {
+  const { confirm: page } = await confirmPage(site, userCode, browser)
+  const form = { xsrf: secretIn(page), user_code: userCode, confirm: 'yes' }
+  return await browser.submit('/sign-in/device', form)
+}
+
+/** The person has said yes: where the passkey is asked for. */
+export async function confirmed(site: Site, userCode: string, browser: Browser): Promise<string> {
+  const { headers } = await confirm(site, userCode, browser)
+  return pathOf(site, headers.location)
 }

@@ -1,18 +1,22 @@
 import assert from 'node:assert/strict'
 import { after, beforeEach, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Admin } from '../../src/sign-in/admin.ts'
 import { AdminRefusal } from '../../src/sign-in/admin-refusal.ts'
 import { SoftwarePasskey } from './authenticator.ts'
-import { CommandLine } from './command-line.ts'
+import { CommandLine, confirmed } from './command-line.ts'
 import {
   Browser,
   enrol,
   LOCAL,
   me,
   newPerson,
+  pathOf,
+  reachPasskeyPage,
   type Site,
   signInBrowser,
   startSite,
+  touch,
 } from './site.ts'
 
 let site: Site
@@ -230,4 +234,75 @@ test('without a record nobody is enrolled, invited, signed in or removed', async
   const { done } = await signInBrowser(silent, passkey)
   assert.equal(done.status, 500)
   assert.equal((await cli.refresh(tokens.refresh_token)).status, 500)
+})
+
+test('nobody comes back by what they made while they were an admin', async () => {
+  await newPerson(site, 'admin')
+  const [removed, demoted] = [await newPerson(site, 'admin'), await newPerson(site, 'admin')]
+  const links: string[] = []
+  for (const { passkey } of [removed, demoted]) {
+    const { browser } = await signInBrowser(site, passkey)
+    const by = (await me(browser)).body as unknown as Admin
+    links.push((await site.signIn.people.invite({ name: 'Eve', role: 'admin' }, by)).url)
+  }
+  await site.signIn.people.remove(removed.person, LOCAL)
+  await site.signIn.people.setRole(demoted.person, 'viewer', LOCAL)
+  for (const link of links) assert.equal((await enrol(site, link)).answer.status, 403)
+})
+
+test('whoever had a passkey that is removed has nothing left that was begun with it', async () => {
+  const { passkey, person } = await newPerson(site, 'admin')
+  const second = await enrol(site, (await site.signIn.people.inviteAgain(person, LOCAL)).url)
+  const stolen = second.passkey
+  const [found] = await site.signIn.people.list()
+  // Touched, and not come back yet: in a browser, and for a command line.
+  const thief = new Browser(site)
+  const { path } = await reachPasskeyPage(thief, site)
+  const touched = await touch(thief, path, stolen)
+  const cli = new CommandLine(site)
+  const { body: asked } = await cli.ask()
+  const other = new Browser(site)
+  const next = await confirmed(site, String(asked.user_code), other)
+  const approved = await touch(other, next, stolen)
+  // A link to come back by.
+  const { browser } = await signInBrowser(site, stolen)
+  const by = (await me(browser)).body as unknown as Admin
+  const { url } = await site.signIn.people.inviteAgain(person, by)
+
+  await site.signIn.people.removePasskey(person, found!.passkeys[1]!.id, LOCAL)
+  site.passSeconds(2)
+  const back = await thief.open(pathOf(site, touched.body.location))
+  await thief.open(pathOf(site, back.headers.location ?? '/'))
+  assert.equal((await me(thief)).status, 401)
+  await other.open(pathOf(site, approved.body.location))
+  assert.equal((await cli.poll(String(asked.device_code))).body.error, 'invalid_grant')
+  assert.equal((await enrol(site, url)).answer.status, 403)
+
+  const { browser: owner } = await signInBrowser(site, passkey)
+  assert.equal((await me(owner)).status, 200)
+})
+
+test('an admin who loses two passkeys at once keeps one', async () => {
+  const { person } = await newPerson(site, 'admin')
+  await enrol(site, (await site.signIn.people.inviteAgain(person, LOCAL)).url)
+  const [found] = await site.signIn.people.list()
+  const all = await Promise.allSettled(
+    found!.passkeys.map(({ id }) => site.signIn.people.removePasskey(person, id, LOCAL)),
+  )
+  assert.deepEqual(all.map(({ status }) => status).sort(), ['fulfilled', 'rejected'])
+  assert.equal((await site.signIn.people.list())[0]!.passkeys.length, 1)
+})
+
+test('a role that is changed twice at once is changed once', async () => {
+  const admin = await newPerson(site, 'admin')
+  const { person } = await newPerson(site, 'viewer')
+  const { people } = site.signIn
+  const all = await Promise.allSettled([
+    people.setRole(person, 'admin', LOCAL),
+    people.setRole(person, 'approver', LOCAL),
+  ])
+  assert.deepEqual(all.map(({ status }) => status).sort(), ['fulfilled', 'rejected'])
+  const promoted = all[0]!.status === 'fulfilled'
+  const left = people.remove(admin.person, LOCAL)
+  await (promoted ? left : assert.rejects(left, codeOf('last_admin')))
 })
