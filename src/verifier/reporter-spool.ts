@@ -3,7 +3,7 @@
  * numbered, so that one which did arrive does not count twice.
  */
 import { randomBytes } from 'node:crypto'
-import { open, readFile, rename, unlink } from 'node:fs/promises'
+import { open, rename, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { isJsonObject, type Json, parseJson } from '../lib/json.ts'
 import { HOLDER_KINDS, type HolderKind, type ReportedSession } from '../sessions/report.ts'
@@ -29,6 +29,7 @@ export interface SpoolOwner {
   readonly resource: string
 }
 
+const OTHERS_WRITE = 0o022
 const LIMITS = { maxBytes: 256 * 1024 * 1024, maxDepth: 16 }
 
 /**
@@ -41,13 +42,8 @@ export async function readSpool(
   owner: SpoolOwner,
   onProblem: (problem: string) => void,
 ): Promise<Spooled> {
-  let bytes: Uint8Array
-  try {
-    bytes = await readFile(file)
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return { batches: [], lost: 0 }
-    throw new Error(`cannot read ${file}, which keeps reports`, { cause })
-  }
+  const bytes = await readOwn(file)
+  if (bytes === undefined) return { batches: [], lost: 0 }
   const kept = parsed(bytes)
   if (kept === undefined) {
     await rename(file, `${file}.damaged`)
@@ -58,6 +54,25 @@ export async function readSpool(
     throw new Error(`${file} keeps the reports of another verifier: give each its own spoolFile`)
   }
   return kept
+}
+
+/** @throws {Error} when somebody else may have written it: it would be signed as this verifier's word */
+async function readOwn(file: string): Promise<Uint8Array | undefined> {
+  const handle = await open(file, 'r').catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === 'ENOENT') return undefined
+    throw new Error(`cannot read ${file}, which keeps reports`, { cause })
+  })
+  if (handle === undefined) return undefined
+  try {
+    const { mode, uid } = await handle.stat()
+    const own = process.getuid === undefined || uid === process.getuid() || uid === 0
+    const shared = process.platform !== 'win32' && (mode & OTHERS_WRITE) !== 0
+    if (!own || shared)
+      throw new Error(`${file} keeps reports, and other users can write it: remove it`)
+    return await handle.readFile()
+  } finally {
+    await handle.close()
+  }
 }
 
 /** Replaces the file at once, also when the power fails; only this user may read it. */

@@ -1,7 +1,7 @@
 // A verifier that reports: what its broker learns, exactly, whatever happens in between.
 import assert from 'node:assert/strict'
 import { generateKeyPairSync } from 'node:crypto'
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, afterEach, before, test } from 'node:test'
@@ -310,6 +310,15 @@ test('a spool that is damaged is moved aside; one of another verifier is not tou
   assert.equal(await readFile(spoolFile, 'utf8'), text)
   await opened.pop()!.close()
   assert.equal(await readFile(spoolFile, 'utf8'), text)
+})
+
+test('a spool that others may write is not signed', async () => {
+  const spoolFile = join(directory, 'open-spool')
+  const kept = { version: 1, client: 'notes', resource: rig.RESOURCE, lost: 0, batches: [] }
+  await writeFile(spoolFile, JSON.stringify(kept))
+  await chmod(spoolFile, 0o666)
+  await assert.rejects(open({ spoolFile }), /other users can write it/)
+  await opened.pop()!.close()
 })
 
 test('two verifiers of one server are two holders, and their counts add up', async () => {
