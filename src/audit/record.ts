@@ -18,7 +18,7 @@ export interface AuditRecord {
   readonly principal?: string
   /** Outermost actor first. */
   readonly actors?: readonly string[]
-  /** Every delegation (`jti`) and session (`sid`) that this hangs on, earliest first. */
+  /** Every session (`sid`), key and delegation (`jti`) that this hangs on, earliest first. */
   readonly links?: readonly string[]
   /** Who may act next, when a delegation token was asked for: a workload id. */
   readonly delegate?: string
