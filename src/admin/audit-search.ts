@@ -41,7 +41,7 @@ export async function searchAudit({
   for (const { name, end } of await filesFrom(directory, place)) {
     for await (const line of linesOf(join(directory, name), end)) {
       lines += 1
-      bytes += line.bytes?.length ?? 0
+      bytes += line.length
       const record = line.bytes && entryOf(line.bytes, withArguments)
       if (record === undefined) broken += 1
       else if (matches(record)) items.push(record as Entry)

@@ -9,6 +9,8 @@ const NEWLINE = 0x0a
 export interface BackwardLine {
   /** Undefined when it is too long to be looked at. */
   readonly bytes: Buffer | undefined
+  /** How many bytes it has, also when it is too long. */
+  readonly length: number
   /** Where it begins: reading on from here gives the line before it. */
   readonly start: number
 }
@@ -40,8 +42,9 @@ export async function* backwardLines(file: string, end?: number): AsyncGenerator
     }
     /** The line that begins here, when it is none of the empty ones around newlines. */
     const line = (start: number): BackwardLine | undefined => {
-      const whole = pieceBytes === 0 ? undefined : Buffer.concat(pieces)
-      const found = whole && { bytes: tooLong ? undefined : whole, start }
+      const length = pieceBytes
+      const bytes = tooLong ? undefined : Buffer.concat(pieces)
+      const found = length === 0 ? undefined : { bytes, length, start }
       pieces = []
       pieceBytes = 0
       tooLong = false

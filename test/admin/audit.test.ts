@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import fc from 'fast-check'
+import { searchAudit } from '../../src/admin/audit-search.ts'
 import { backwardLines } from '../../src/admin/backward-lines.ts'
 import { cursorOf } from '../../src/admin/cursor.ts'
 import type { AuditRecord } from '../../src/audit/record.ts'
@@ -178,4 +179,17 @@ test('lines are read backwards as they are forwards, wherever blocks end', async
     }),
     { numRuns: 60 },
   )
+})
+
+test('lines that are too long to be looked at count for the bound of a search', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'writ-audit-long-'))
+  after(() => rm(directory, { recursive: true }))
+  const long = `${'x'.repeat(4 * 1024 * 1024 + 1)}\n`
+  await writeFile(join(directory, OLD), line(1) + long.repeat(6))
+  const search = (cursor?: string) =>
+    searchAudit({ directory, filter: { limit: 50, cursor }, withArguments: false })
+  const first = await search()
+  assert.deepEqual([first.items.length, first.bounded, first.broken], [0, true, 4])
+  const rest = await search(first.next!)
+  assert.deepEqual([ids(rest as never), rest.bounded, rest.broken], [['j1'], false, 2])
 })
