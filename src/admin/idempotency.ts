@@ -63,13 +63,16 @@ export async function once(
   const hash = hashJson(request.request)
   const found = await begin(keyed, id, hash)
   if ('answer' in found) return found.answer
-  const { begunAt, expiresAt } = found
+  const { begunAt, heldUntil, expiresAt } = found
   try {
     const answer = await run(found.again ? begunAt : undefined)
     const kept = request.secret ? undefined : answer
     await finish(documents, id, { hash, begunAt, answer: kept, expiresAt })
     return answer
   } catch (error) {
+    // Whoever has taken it over since has the say.
+    const there = await documents.get(KIND, id)
+    if (there?.value.heldUntil !== heldUntil) throw error
     // Nothing happened, so the key is free again; else whoever is next may begin where this ended.
     if (isNo(error) && !found.again) await documents.remove(KIND, id)
     else await documents.put(KIND, id, { hash, begunAt, heldUntil: clock() }, { expiresAt })
@@ -79,16 +82,22 @@ export async function once(
 
 type Begun =
   | { readonly answer: Answered }
-  | { readonly begunAt: number; readonly again: boolean; readonly expiresAt: number }
+  | {
+      readonly begunAt: number
+      readonly heldUntil: number
+      readonly again: boolean
+      readonly expiresAt: number
+    }
 
 async function begin({ documents, clock }: Keyed, id: string, hash: string): Promise<Begun> {
   const until = performance.now() + WAIT_MS
   for (;;) {
     const now = clock()
     const expiresAt = now + KEPT_SECONDS
-    const mine = { hash, begunAt: now, heldUntil: now + LEASE_SECONDS }
+    const heldUntil = now + LEASE_SECONDS
+    const mine = { hash, begunAt: now, heldUntil }
     if (await documents.create(KIND, id, mine, { expiresAt })) {
-      return { begunAt: now, again: false, expiresAt }
+      return { begunAt: now, heldUntil, again: false, expiresAt }
     }
     const there = await documents.get(KIND, id)
     if (there === undefined) continue
@@ -100,8 +109,10 @@ async function begin({ documents, clock }: Keyed, id: string, hash: string): Pro
     const begunAt = Number(there.value.begunAt)
     if (Number(there.value.heldUntil) <= now) {
       const kept = { expiresAt: there.expiresAt ?? expiresAt }
-      const held = { hash, begunAt, heldUntil: now + LEASE_SECONDS }
-      if (await takeOver(documents, there, held, kept)) return { begunAt, again: true, ...kept }
+      const held = { hash, begunAt, heldUntil }
+      if (await takeOver(documents, there, held, kept)) {
+        return { begunAt, heldUntil, again: true, ...kept }
+      }
     }
     if (performance.now() > until) throw new StillRunning()
     await sleep(LOOK_EVERY_MS)

@@ -199,3 +199,33 @@ function bound<T extends object>(object: T): T {
     getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true }),
   })
 }
+
+test('an attempt that ends after another took it over does not undo its answer', async () => {
+  for (const isNo of [true, false]) {
+    const { documents } = memoryLedger({ role: 'broker' })
+    let late = 0
+    const keyed = { documents: documents!, clock: () => Date.now() / 1000 + late }
+    const request = { admin: 'a', key: 'k', request: ['x'], secret: false }
+    const begun = Promise.withResolvers<void>()
+    const goOn = Promise.withResolvers<void>()
+    const slow = once(
+      keyed,
+      request,
+      async () => {
+        begun.resolve()
+        await goOn.promise
+        throw new Error('too late')
+      },
+      () => isNo,
+    )
+    await begun.promise
+    late = 31
+    const answer = { status: 201, body: 'done' }
+    const run = async () => answer
+    assert.deepEqual(await once(keyed, request, run, () => false), answer)
+    goOn.resolve()
+    await assert.rejects(slow, /too late/)
+    const again = async () => assert.fail('done again')
+    assert.deepEqual(await once(keyed, request, again, () => false), answer)
+  }
+})
