@@ -6,7 +6,7 @@
 import type { RequestListener } from 'node:http'
 import Koa, { type Middleware } from 'koa'
 import type { Logger } from 'pino'
-import { createAdminApi } from '../admin/api.ts'
+import { type AdminApi, createAdminApi } from '../admin/api.ts'
 import { consoleFiles } from '../admin/console-files.ts'
 import type { Readiness } from '../admin/parts.ts'
 import type { AuditSink } from '../audit/record.ts'
@@ -27,8 +27,6 @@ import type { Feed } from './feed.ts'
 import { messageOf } from './text.ts'
 
 export interface AdminSide {
-  /** The admin listener as browsers reach it. */
-  readonly url: string
   readonly routes: Middleware
   /** `POST /reports`, on the public listener. */
   readonly reports: ReturnType<typeof reports>
@@ -43,6 +41,8 @@ export interface AdminSide {
 }
 
 export interface AdminNeeds {
+  /** The admin listener as browsers reach it. */
+  readonly url: string
   readonly parts: Parts
   readonly current: { readonly catalogue: Catalogue }
   readonly ledger: Ledger
@@ -58,7 +58,7 @@ export async function openAdminSide(
   needs: AdminNeeds,
   stack: AsyncDisposableStack,
 ): Promise<AdminSide> {
-  const { parts, ledger, feed, audit, log } = needs
+  const { url, parts, ledger, feed, audit, log } = needs
   const { documents, book } = keptIn(ledger)
   const { publisher, revocations } = feed
   const { clients, issuer } = config
@@ -77,7 +77,6 @@ export async function openAdminSide(
   feed.onEntry = (entry) => history.hear(entry)
   await history.repair()
 
-  const url = config.admin.url ?? `http://localhost:${config.listen.admin.port}`
   const signIn = await createSignIn({
     ...{ url, documents, ledger, audit, issuer, clients, log, revocations, keys: parts.keys },
     rpName: config.admin.name,
@@ -99,15 +98,19 @@ export async function openAdminSide(
     closing: closing.signal,
   })
   return {
-    url,
     routes: inTurn([signIn.routes, api, consoleFiles({ url })]),
     reports: reports({ ...{ clients: clientsOf(config), book, documents, audit, issuer } }),
-    local: new Koa().use(api.as(async (ctx) => localAdmin(ctx.req))).callback() as RequestListener,
+    local: forLocal(api),
     sessions: recorder,
     history,
     firstLink: () => signIn.firstLink(),
     endStreams: () => closing.abort(),
   }
+}
+
+/** The API for those who can open the socket, and nothing besides. */
+export function forLocal(api: AdminApi): RequestListener {
+  return new Koa().use(api.as(async (ctx) => localAdmin(ctx.req))).callback() as RequestListener
 }
 
 function keptIn({ documents, sessions }: Ledger): { documents: Documents; book: SessionBook } {

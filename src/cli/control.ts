@@ -1,21 +1,15 @@
+import { once } from 'node:events'
 import { chmod, lstat, stat, unlink } from 'node:fs/promises'
-import {
-  createServer,
-  type IncomingMessage,
-  type RequestListener,
-  request,
-  type Server,
-} from 'node:http'
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
+import { connect } from 'node:net'
 import { userInfo } from 'node:os'
 import { dirname, join, relative } from 'node:path'
-import { isJsonObject, type JsonObject, parseJson } from '../lib/json.ts'
 import type { Admin } from '../sign-in/admin.ts'
 
 /**
  * The way in for commands on the broker's own host: a Unix socket, mode 0600, so that the operating
- * system decides who may use it: the broker's own user, and root. It carries what must be done by
- * the process that holds the keys and the store, the admin API among it, and nothing that a browser or
- * the network can reach.
+ * system decides who may use it: the broker's own user, and root. It carries the admin API, and nothing
+ * that a browser or the network can reach.
  *
  * It needs no sign-in of its own: whoever can open it could read the broker's signing keys as well.
  */
@@ -25,14 +19,10 @@ export interface Control {
   close(): Promise<void>
 }
 
-export type ControlAction = (body: JsonObject) => Promise<JsonObject>
-
-const MAX_BODY_BYTES = 16 * 1024
 /** What a Unix socket's path may be long (sun_path is 104 to 108 bytes, with its final NUL). */
 const MAX_PATH_BYTES = 103
-const ANSWER_WITHIN_MS = 10_000
-/** The paths of the admin API, which is served here as on its own listener. */
-const API = '/v1/'
+/** How long a request may take to arrive. */
+const RECEIVED_WITHIN_MS = 10_000
 /** Who typed the command, for the record. */
 export const USER_HEADER = 'x-writ-user'
 const USER_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}$/
@@ -70,24 +60,15 @@ export function userName(): string {
 }
 
 /**
- * Listens for `POST /<action>`, and gives everything beneath `/v1/` to `routes`.
+ * Listens for the requests that `routes` answers; no matter who asks, they come from this host.
  *
  * @throws {Error} when the socket cannot be made private
  */
-export async function openControl(
-  path: string,
-  actions: Readonly<Record<string, ControlAction>>,
-  routes?: RequestListener,
-): Promise<Control> {
+export async function openControl(path: string, routes: RequestListener): Promise<Control> {
   const name = socketPath(path)
   if (name === undefined) return { path: undefined, close: async () => {} }
-  const server = createServer(async (incoming, outgoing) => {
-    if (routes !== undefined && incoming.url?.startsWith(API)) return routes(incoming, outgoing)
-    const { status, body } = await answer(incoming, actions)
-    outgoing.writeHead(status, { 'content-type': 'application/json', connection: 'close' })
-    outgoing.end(JSON.stringify(body))
-  })
-  server.requestTimeout = ANSWER_WITHIN_MS
+  const server = createServer(routes)
+  server.requestTimeout = RECEIVED_WITHIN_MS
   if (!(await listen(server, name))) {
     if (await isAnswered(name)) return { path: undefined, close: async () => {} }
     // Left behind by a broker that was killed. Only a socket is ever removed.
@@ -126,37 +107,10 @@ function listen(server: Server, path: string): Promise<boolean> {
   })
 }
 
+/** Whatever is wrong with what is there: it is not for this process to take away. */
 async function isAnswered(path: string): Promise<boolean> {
-  // Whatever it answers, and be it that it knows no such action, somebody is there.
-  return await callControl(path, 'ping', {}).then(
-    (found) => found !== undefined,
-    () => true,
-  )
-}
-
-async function answer(
-  incoming: IncomingMessage,
-  actions: Readonly<Record<string, ControlAction>>,
-): Promise<{ status: number; body: JsonObject }> {
-  const name = incoming.url?.slice(1) ?? ''
-  const action = Object.hasOwn(actions, name) ? actions[name] : undefined
-  if (incoming.method !== 'POST' || action === undefined) {
-    return { status: 404, body: { error: 'there is no such action' } }
-  }
-  try {
-    const chunks: Buffer[] = []
-    let bytes = 0
-    for await (const chunk of incoming as AsyncIterable<Buffer>) {
-      bytes += chunk.length
-      if (bytes > MAX_BODY_BYTES) return { status: 413, body: { error: 'the body is too large' } }
-      chunks.push(chunk)
-    }
-    const body = parseJson(Buffer.concat(chunks))
-    if (!isJsonObject(body)) return { status: 400, body: { error: 'the body is no object' } }
-    return { status: 200, body: await action(body) }
-  } catch (error) {
-    return { status: 500, body: { error: error instanceof Error ? error.message : String(error) } }
-  }
+  const answers = async () => (await findControl(path)) !== undefined && (await knock(path))
+  return await answers().catch(() => true)
 }
 
 /**
@@ -188,36 +142,20 @@ async function isOwn(socket: string): Promise<boolean> {
 }
 
 /**
- * Asks the broker behind the socket. Undefined when none is there.
+ * Whether somebody takes connections there: a broker that is busy does, one that was killed does not.
  *
- * @throws {Error} with the broker's words when it could not do it
+ * @throws {Error} when it cannot be known, as when this user may not open the socket
  */
-export async function callControl(
-  path: string,
-  action: string,
-  body: JsonObject,
-): Promise<JsonObject | undefined> {
-  const socket = await findControl(path)
-  if (socket === undefined) return undefined
-  return new Promise((resolve, reject) => {
-    const call = request({ socketPath: socket, path: `/${action}`, method: 'POST' })
-    call.setTimeout(ANSWER_WITHIN_MS, () => call.destroy(new Error('the broker does not answer')))
-    call.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') resolve(undefined)
-      else reject(error)
-    })
-    call.on('response', async (response) => {
-      try {
-        const chunks: Buffer[] = []
-        for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk)
-        const answered = parseJson(Buffer.concat(chunks))
-        if (!isJsonObject(answered)) throw new Error('the broker answered with no object')
-        if (response.statusCode !== 200) throw new Error(String(answered.error))
-        resolve(answered)
-      } catch (error) {
-        reject(error)
-      }
-    })
-    call.end(JSON.stringify(body))
-  })
+export async function knock(socket: string): Promise<boolean> {
+  const connection = connect(socket)
+  try {
+    await once(connection, 'connect')
+    return true
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ECONNREFUSED') return false
+    throw error
+  } finally {
+    connection.destroy()
+  }
 }

@@ -1,11 +1,9 @@
 /** Which broker a command means: the one whose URL is given, the one that runs here, or the last sign-in. */
-import { once } from 'node:events'
-import { connect } from 'node:net'
 import type { Command } from 'commander'
 import type { Config } from '../config/config.ts'
 import { type AdminClient, clientOfLogin, clientOnSocket } from './admin-client.ts'
 import { CliError } from './answer.ts'
-import { controlPath, findControl } from './control.ts'
+import { controlPath, findControl, knock } from './control.ts'
 import { loginDirectory, readLogins } from './login-file.ts'
 import { parseAdminUrl } from './oauth.ts'
 import { openSavedLogin } from './saved-login.ts'
@@ -71,28 +69,15 @@ export async function configHere(options: ConfigOption): Promise<Here> {
  * @throws {CliError} unavailable, when there is one and this user may not ask it
  */
 export async function brokerHere({ audit }: Config): Promise<AdminClient | undefined> {
-  let socket: string | undefined
   try {
-    socket = await findControl(controlPath(audit.directory))
-    if (socket === undefined) return undefined
-    await knock(socket)
+    const socket = await findControl(controlPath(audit.directory))
+    if (socket === undefined || !(await knock(socket))) return undefined
     return clientOnSocket(socket)
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT' || code === 'ECONNREFUSED') return undefined
     throw new CliError('unavailable', `the broker here cannot be asked: ${code ?? message}`, {
       hint: 'run the command as the user the broker runs as',
       cause: error,
     })
-  }
-}
-
-/** Resolves when somebody takes the connection. */
-async function knock(path: string): Promise<void> {
-  const socket = connect(path)
-  try {
-    await once(socket, 'connect')
-  } finally {
-    socket.destroy()
   }
 }

@@ -3,7 +3,7 @@ import type { TargetKind } from '../refusal.ts'
 
 export type { TargetKind } from '../refusal.ts'
 
-export const TARGET_KINDS: readonly TargetKind[] = [
+export const TARGET_KINDS = [
   'jti',
   'session',
   'agent',
@@ -13,7 +13,7 @@ export const TARGET_KINDS: readonly TargetKind[] = [
   'server',
   'issuer',
   'before',
-]
+] as const satisfies readonly TargetKind[]
 
 const MAX_VALUE_LENGTH = 2048
 

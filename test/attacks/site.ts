@@ -4,11 +4,11 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { makePin } from '../../src/catalogue/pin.ts'
-import { callControl, controlPath } from '../../src/cli/control.ts'
 import { createDevelopmentDomain, type DevelopmentDomain } from '../../src/identity/development.ts'
 import type { Json, JsonObject } from '../../src/lib/json.ts'
 import { newKeys } from '../../src/mint/keys.ts'
 import type { Target } from '../../src/revocation/target.ts'
+import { revokeAt } from './admin.ts'
 import { answering, freePort, type Program, startProgram } from './program.ts'
 import type { VerifierSettings } from './verifier-main.ts'
 
@@ -163,15 +163,7 @@ export async function makeSite(options: SiteOptions = {}): Promise<Site> {
     },
     startVerifiers: (settings) =>
       Promise.all(Array.from({ length: 4 }, () => site.startVerifier(settings))),
-    async revoke(target) {
-      const answer = await callControl(controlPath(at('audit')), 'revocations', {
-        target: { ...target },
-        reason: 'a test',
-        by: 'a test',
-      })
-      if (answer === undefined) throw new Error('no broker answers')
-      return String((answer.revocation as JsonObject).id)
-    },
+    revoke: (target) => revokeAt(at('audit'), target),
     audited: () => readRecords(at('audit')),
     async stop() {
       await Promise.all(programs.map((program) => program.stop('SIGKILL')))

@@ -1,112 +1,146 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
-import { chown, stat, writeFile } from 'node:fs/promises'
-import { request } from 'node:http'
+import { existsSync, lstatSync } from 'node:fs'
+import { chown, lstat, mkdir, stat, symlink, unlink, writeFile } from 'node:fs/promises'
+import { createServer, type RequestListener } from 'node:http'
+import { createServer as createSocketServer } from 'node:net'
 import { join } from 'node:path'
-import { test } from 'node:test'
-import { callControl, controlPath, openControl } from '../../src/cli/control.ts'
+import { type TestContext, test } from 'node:test'
+import { controlPath, findControl, knock, openControl } from '../../src/cli/control.ts'
+import { send } from '../../src/cli/http.ts'
 import { temporaryDirectory } from './writ.ts'
 
-const echo = { echo: async (body: object) => ({ ...body, heard: true }) }
+const hello: RequestListener = (_, response) => response.end('hello')
 
-test('only the owner may open the socket, and it is gone when the broker is', async (t) => {
-  const path = controlPath(await temporaryDirectory(t))
-  const control = await openControl(path, echo)
+async function open(t: TestContext, path: string, routes = hello) {
+  const control = await openControl(path, routes)
   t.after(() => control.close())
-  assert.equal((await stat(path)).mode & 0o777, 0o600)
-  assert.deepEqual(await callControl(path, 'echo', { a: 1 }), { a: 1, heard: true })
-  await control.close()
-  assert.equal(existsSync(path), false)
-  assert.equal(await callControl(path, 'echo', {}), undefined)
-})
+  return control
+}
 
-test('a second broker leaves the first one’s socket alone', async (t) => {
-  const path = controlPath(await temporaryDirectory(t))
-  const first = await openControl(path, echo)
-  t.after(() => first.close())
-  const second = await openControl(path, {})
-  t.after(() => second.close())
-  assert.equal(second.path, undefined)
-  await second.close()
-  assert.deepEqual(await callControl(path, 'echo', {}), { heard: true })
-  await first.close()
-})
+/** What is said there, by the way that commands go. */
+async function ask(path: string): Promise<string> {
+  const socket = await findControl(path)
+  assert.ok(socket !== undefined, 'there is no socket')
+  return (await send({ url: 'http://localhost/', socket, method: 'GET' })).text()
+}
 
-test('a socket of another user than its directory is not believed', async (t) => {
-  if (process.getuid?.() !== 0) return t.skip('needs root, to give a file to another user')
-  const directory = await temporaryDirectory(t)
-  const path = controlPath(directory)
-  const control = await openControl(path, echo)
-  t.after(() => control.close())
-  await chown(path, 4711, 4711)
-  await assert.rejects(callControl(path, 'echo', {}), /belongs to another user/)
-})
-
-test('the socket of a broker that was killed is taken over', async (t) => {
-  const path = controlPath(await temporaryDirectory(t))
+/** A socket that a process left behind when it was killed. */
+async function leaveBehind(path: string): Promise<void> {
   const script = `require('net').createServer().listen(${JSON.stringify(path)}, () => console.log('up'))`
   const killed = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'ignore'] })
   await once(killed.stdout, 'data')
   killed.kill('SIGKILL')
   await once(killed, 'exit')
   assert.equal(existsSync(path), true)
-  const control = await openControl(path, echo)
-  t.after(() => control.close())
+}
+
+test('only the owner may open the socket, and it is gone when the broker is', async (t) => {
+  const path = controlPath(await temporaryDirectory(t))
+  const control = await open(t, path)
+  assert.equal((await stat(path)).mode & 0o777, 0o600)
+  assert.equal(await ask(path), 'hello')
+  await control.close()
+  assert.equal(existsSync(path), false)
+  assert.equal(await findControl(path), undefined)
+})
+
+test('the socket never exists with a wider mode, and the mask of the process is as before', async (t) => {
+  const before = process.umask(0)
+  t.after(() => process.umask(before))
+  const path = controlPath(await temporaryDirectory(t))
+  const opening = openControl(path, hello)
+  t.after(async () => (await opening).close())
+  // It was made inside the call, before anything that comes later in it.
+  assert.equal(lstatSync(path).mode & 0o777, 0o600)
+  await opening
+  assert.equal(process.umask(), 0)
+})
+
+test('a second broker leaves the first one’s socket alone', async (t) => {
+  const path = controlPath(await temporaryDirectory(t))
+  await open(t, path)
+  const second = await open(t, path, (_, response) => response.end('second'))
+  assert.equal(second.path, undefined)
+  await second.close()
+  assert.equal(await ask(path), 'hello')
+})
+
+const ALIVE: readonly (readonly [string, RequestListener | undefined])[] = [
+  ['says that there is no such thing', (_, response) => response.writeHead(404).end()],
+  ['fails', (_, response) => response.writeHead(500).end()],
+  ['hangs up', ({ socket }) => socket.destroy()],
+  ['says nothing', () => {}],
+  ['speaks no HTTP', undefined],
+]
+
+for (const [what, routes] of ALIVE) {
+  test(`somebody who ${what} is there all the same, and keeps the socket`, async (t) => {
+    const path = controlPath(await temporaryDirectory(t))
+    const first = routes
+      ? createServer(routes)
+      : createSocketServer((it) => it.on('error', () => {}).end('what?'))
+    await once(first.listen(path), 'listening')
+    t.after(() => first.close())
+    const { ino } = await lstat(path)
+    assert.equal((await open(t, path)).path, undefined)
+    assert.equal((await lstat(path)).ino, ino)
+  })
+}
+
+test('a socket of another user than its directory is not believed, and not taken over', async (t) => {
+  if (process.getuid?.() !== 0) return t.skip('needs root, to give a file to another user')
+  const path = controlPath(await temporaryDirectory(t))
+  const control = await open(t, path)
+  await chown(path, 4711, 4711)
+  await assert.rejects(ask(path), /belongs to another user/)
+  assert.equal((await open(t, path)).path, undefined)
+  await control.close()
+  await leaveBehind(path)
+  await chown(path, 4711, 4711)
+  assert.equal((await open(t, path)).path, undefined)
+  assert.equal((await lstat(path)).uid, 4711)
+})
+
+test('the socket of a broker that was killed is taken over', async (t) => {
+  const path = controlPath(await temporaryDirectory(t))
+  await leaveBehind(path)
+  assert.equal(await knock(path), false)
+  const control = await open(t, path)
   assert.equal(control.path, path)
   assert.equal((await stat(path)).mode & 0o777, 0o600)
-  await control.close()
+  assert.equal(await ask(path), 'hello')
 })
 
-test('a file in its way is never removed', async (t) => {
+test('a file or a link in its way is never removed', async (t) => {
   const path = controlPath(await temporaryDirectory(t))
   await writeFile(path, 'mine')
-  await assert.rejects(openControl(path, echo), /no socket/)
+  await assert.rejects(openControl(path, hello), /no socket/)
   assert.equal(existsSync(path), true)
-})
-
-test('an action that fails tells its caller, an unknown one too', async (t) => {
-  const path = controlPath(await temporaryDirectory(t))
-  const broken = { broken: () => Promise.reject(new Error('the store is down')) }
-  const control = await openControl(path, broken)
-  t.after(() => control.close())
-  await assert.rejects(callControl(path, 'broken', {}), /the store is down/)
-  await assert.rejects(callControl(path, 'toString', {}), /no such action/)
-  await control.close()
-})
-
-test('another method, a body that is too large or no object: nothing is done', async (t) => {
-  const path = controlPath(await temporaryDirectory(t))
-  let ran = 0
-  const control = await openControl(path, {
-    count: async () => {
-      ran += 1
-      return {}
-    },
-  })
-  t.after(() => control.close())
-  for (const [body, status, method = 'POST'] of [
-    ['x'.repeat(17 * 1024), 413],
-    ['', 404, 'PUT'],
-    ['[]', 400],
-    ['{"a":1,"a":2}', 500],
-  ] as const) {
-    const call = request({ socketPath: path, path: '/count', method })
-    call.on('error', () => {})
-    call.end(body)
-    const [response] = await once(call, 'response')
-    assert.equal(response.statusCode, status)
-    response.resume()
-  }
-  assert.equal(ran, 0)
-  await control.close()
+  await unlink(path)
+  const other = `${path}.other`
+  await leaveBehind(other)
+  await symlink(other, path)
+  await assert.rejects(openControl(path, hello), /no socket/)
+  assert.equal((await lstat(path)).isSymbolicLink() && existsSync(other), true)
 })
 
 test('a path that is too long for a socket is done without', async (t) => {
   const path = join(await temporaryDirectory(t), 'x'.repeat(120))
-  const control = await openControl(path, echo)
-  t.after(() => control.close())
+  const control = await open(t, path)
   assert.equal(control.path, undefined)
-  assert.equal(await callControl(path, 'echo', {}), undefined)
+  assert.equal(await findControl(path), undefined)
+})
+
+test('a long path is used where it is short from here', async (t) => {
+  const here = process.cwd()
+  const directory = join(await temporaryDirectory(t), 'x'.repeat(90))
+  await mkdir(directory)
+  process.chdir(directory)
+  t.after(() => process.chdir(here))
+  const path = controlPath(directory)
+  assert.equal((await open(t, path)).path, path)
+  assert.equal(await findControl(path), 'control.sock')
+  assert.equal(await ask(path), 'hello')
 })

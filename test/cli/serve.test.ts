@@ -39,6 +39,19 @@ describe('a running broker', { concurrency: 6 }, () => {
     assert.ok(!broker.output().stderr.includes(String(body.access_token)))
   })
 
+  test('where the system chooses the port, people are sent to the one it chose', async (t) => {
+    const broker = await serving(t)
+    const { adminUrl, consoleUrl, firstLink } = JSON.parse(broker.output().stdout)
+    assert.ok(Number(new URL(adminUrl).port) > 0)
+    assert.equal(consoleUrl, `http://localhost:${new URL(adminUrl).port}`)
+    assert.ok(firstLink.startsWith(`${consoleUrl}/`), 'the link is for the console')
+    const { status } = await fetch(firstLink)
+    assert.equal(status, 200)
+    const metadata = await fetch(`${consoleUrl}/.well-known/oauth-authorization-server`)
+    const { issuer } = (await metadata.json()) as { issuer: string }
+    assert.equal(issuer, consoleUrl)
+  })
+
   test('writ revoke stops an agent at the running broker, and leaves a record', async (t) => {
     const broker = await serving(t)
     assert.equal((await askForToken(broker)).status, 200)

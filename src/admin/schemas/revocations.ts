@@ -1,18 +1,7 @@
 import { z } from 'zod'
+import { TARGET_KINDS } from '../../revocation/target.ts'
 import { holderOfRevocation } from './holders.ts'
 import { count, cursorText, limitText, pattern, seconds, text } from './values.ts'
-
-export const TARGET_KINDS = [
-  'jti',
-  'session',
-  'agent',
-  'principal',
-  'task',
-  'key',
-  'server',
-  'issuer',
-  'before',
-] as const
 
 export const target = z
   .strictObject({
