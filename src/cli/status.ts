@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { type Health, type Holder, health, holder, listOf, signingKey } from '../admin/schemas.ts'
-import type { Answer } from './answer.ts'
+import { type Answer, CliError } from './answer.ts'
 import { type Column, columns, when } from './columns.ts'
 import { finish } from './command.ts'
 import { type AdminOptions, openAdmin, withAdmin } from './open-admin.ts'
@@ -19,14 +19,28 @@ async function showStatus(options: AdminOptions): Promise<Answer> {
   const admin = await openAdmin(options)
   const [state, holders, keys] = await Promise.all([
     admin.get('/v1/health', health),
-    admin.get('/v1/holders', listOf(holder)),
-    admin.get('/v1/keys', listOf(signingKey)),
+    listed(admin.get('/v1/holders', listOf(holder))),
+    listed(admin.get('/v1/keys', listOf(signingKey))),
   ])
-  const problems = problemsOf(state, holders.items, keys.items)
+  const unknown = [
+    ...(holders === undefined ? ['who hears revocations cannot be said now'] : []),
+    ...(keys === undefined ? ['which keys there are cannot be said now'] : []),
+  ]
+  const problems = [...problemsOf(state, holders ?? [], keys), ...unknown]
   return {
-    json: { health: state, holders: holders.items, keys: keys.items, problems },
-    text: textOf({ where: admin.where, state, problems }, holders.items, keys.items),
+    json: { health: state, holders: holders ?? [], keys: keys ?? [], problems },
+    text: textOf({ where: admin.where, state, problems }, holders ?? [], keys ?? []),
     exitCode: problems.length === 0 ? 0 : 1,
+  }
+}
+
+/** What the broker cannot say while something it depends on is away is one more thing that is not well. */
+async function listed<T>(asked: Promise<{ items: T[] }>): Promise<T[] | undefined> {
+  try {
+    return (await asked).items
+  } catch (error) {
+    if (error instanceof CliError && error.code === 'unavailable') return undefined
+    throw error
   }
 }
 
@@ -34,7 +48,7 @@ async function showStatus(options: AdminOptions): Promise<Answer> {
 function problemsOf(
   { ready, checks, feed }: Health,
   holders: readonly Holder[],
-  keys: readonly Key[],
+  keys: readonly Key[] | undefined,
 ): string[] {
   const failing = Object.entries(checks).filter(([, check]) => check !== 'ok')
   const stale = holders.filter(({ fresh, silent }) => !fresh && !silent)
@@ -47,7 +61,7 @@ function problemsOf(
     ...stale.map((one) => `${nameOf(one)} does not hear revocations, and refuses everything`),
     ...silent.map((one) => `${nameOf(one)} is silent`),
     ...lost.map((one) => `${nameOf(one)} had to leave out ${one.lost} outcomes`),
-    ...(keys.some(({ state }) => state === 'signing') ? [] : ['no key signs']),
+    ...(keys?.every(({ state }) => state !== 'signing') ? ['no key signs'] : []),
   ]
 }
 

@@ -61,7 +61,7 @@ export interface Session extends Omit<SessionUpdate, 'actions' | 'firstAt' | 'la
   readonly task: string | undefined
   /** The last action; `undefined` when none is kept. */
   readonly lastAction: SessionAction | undefined
-  /** The MCP servers it was last at, newest first, at most 8. */
+  /** The MCP servers it was last at or got tokens for, newest first, at most 8. */
   readonly servers: readonly string[]
 }
 

@@ -137,10 +137,20 @@ function lastServers(
   const times = new Map(
     kept?.session.servers.map((server, index) => [server, kept.times.servers[index] ?? 0]),
   )
-  for (const { server, at } of actions) {
-    if (server !== undefined) times.set(server, Math.max(at, times.get(server) ?? 0))
+  for (const action of actions) {
+    const { server, at } = action
+    if (server === undefined || isOnlyAsked(action)) continue
+    times.set(server, Math.max(at, times.get(server) ?? 0))
   }
   return [...times].sort(([, a], [, b]) => b - a).slice(0, KEPT_SERVERS)
+}
+
+/**
+ * It got no token for that server, which may not even exist: whoever asks for enough of them must not
+ * push out where it really was.
+ */
+function isOnlyAsked({ outcome, by }: SessionAction): boolean {
+  return outcome === 'refused' && by === 'broker'
 }
 
 function lastSources(

@@ -50,6 +50,17 @@ function mergedAll(updates: readonly (readonly [string, SessionUpdate])[]): Kept
 }
 
 describe('what updates make of a session', () => {
+  it('has no server that was only asked for, however many these are', () => {
+    const was = actionOf(1, { server: 'https://real' })
+    const asked = Array.from({ length: 10 }, (_, n) =>
+      actionOf(2 + n, { server: `https://made-up-${n}`, outcome: 'refused', by: 'broker' }),
+    )
+    const refusedThere = actionOf(20, { server: 'https://there', outcome: 'refused', by: 'v/1' })
+    const actions = [refusedThere, ...asked.reverse(), was]
+    const { session } = mergedAll([['broker:a', updateOf('s', { lastAt: 20, actions })]])
+    assert.deepEqual(session.servers, ['https://there', 'https://real'])
+  })
+
   it('does not depend on the order in which sources are heard', () => {
     const several = fc.array(update, { minLength: 1, maxLength: 8 }).chain((updates) => {
       const named = updates.map((one, n) => [`source-${n}`, one] as const)
