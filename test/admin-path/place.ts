@@ -8,6 +8,7 @@ import { makePin } from '../../src/catalogue/pin.ts'
 import { controlPath } from '../../src/cli/control.ts'
 import { createDevelopmentDomain, type DevelopmentDomain } from '../../src/identity/development.ts'
 import type { JsonObject } from '../../src/lib/json.ts'
+import { type Cable, startCable } from '../attacks/cable.ts'
 import { answering, freePort, type Program, startProgram } from '../attacks/program.ts'
 import { seconds } from '../attacks/sender.ts'
 import {
@@ -58,6 +59,7 @@ export interface BrokerProcess extends Program {
 export interface Place {
   readonly site: Site
   readonly brokers: readonly BrokerProcess[]
+  readonly cable: Cable | undefined
   /** An MCP server that real agents can reach. */
   readonly liveResource: string
   readonly clients: Readonly<Record<ClientName, TestClient>>
@@ -82,13 +84,20 @@ export interface PlaceOptions {
   readonly brokers: number
   /** SQLite when not given. */
   readonly store?: JsonObject
+  /** What goes to the issuer's address goes through a cable; `brokers[0].port` is past it. */
+  readonly behindCable?: boolean
   /** All brokers have one admin side, as behind a name that leads to any of them. */
   readonly oneAdminSide?: boolean
 }
 
 /** @param options with SQLite the store has been there for a while, so that nobody waits for it */
 export async function openPlace(options: PlaceOptions): Promise<Place> {
-  const site = await makeSite(options.store === undefined ? {} : { store: options.store })
+  const listenPort = await freePort()
+  const cable = options.behindCable ? await startCable(listenPort) : undefined
+  const site = await makeSite({
+    issuerPort: cable?.port ?? listenPort,
+    ...(options.store === undefined ? {} : { store: options.store }),
+  })
   const at = (...names: string[]) => join(site.directory, ...names)
   if (options.store === undefined) await makeStore(at('writ.db'))
   const others = DOMAINS.filter((name) => name !== 'corp.test')
@@ -188,12 +197,12 @@ export async function openPlace(options: PlaceOptions): Promise<Place> {
     return broker
   }
 
-  const first = Number(new URL(site.issuer).port)
   const started: BrokerProcess[] = []
   const programs: Program[] = []
   const place: Place = {
     site,
     brokers: started,
+    cable,
     liveResource,
     clients,
     svid: (path, domain = 'corp.test') =>
@@ -217,16 +226,17 @@ export async function openPlace(options: PlaceOptions): Promise<Place> {
     },
     reports: (holder, more = {}) => ({
       ...{ clientId: 'reporter', key: reporterKey, everyMs: 100, holder },
-      ...more,
+      ...{ url: `http://127.0.0.1:${listenPort}/reports`, ...more },
     }),
     async stop() {
       await Promise.all(programs.map((program) => program.stop('SIGKILL')))
+      await cable?.close()
       await site.stop()
     },
   }
   try {
     const more = Array.from({ length: options.brokers - 1 }, freePort)
-    const ports = [first, ...(await Promise.all(more))]
+    const ports = [listenPort, ...(await Promise.all(more))]
     const starting = ports.map(async (port) =>
       startBroker(port, await freePort(), await freePort()),
     )
