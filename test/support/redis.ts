@@ -43,7 +43,17 @@ process.on('exit', () => {
 
 /** @param args further arguments of `redis-server`; append-only by default */
 export async function startRedis(args: readonly string[] = DURABLE): Promise<RedisServer> {
-  const port = await freePort()
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await startAt(await freePort(), args)
+    } catch (error) {
+      // Somebody else took the port between looking and listening.
+      if (attempt === 2) throw error
+    }
+  }
+}
+
+async function startAt(port: number, args: readonly string[]): Promise<RedisServer> {
   let folder = mkdtempSync(join(tmpdir(), 'writ-redis-'))
   let child: ChildProcess
   let admin: Redis
@@ -178,7 +188,26 @@ export async function startCluster(): Promise<ClusterSetup> {
     '--repl-diskless-sync-delay',
     '0',
   ]
-  const servers = await Promise.all(Array.from({ length: 6 }, () => startRedis([...args])))
+  const started = await Promise.allSettled(Array.from({ length: 6 }, () => startRedis([...args])))
+  const servers = started.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
+  const failed = started.find((each) => each.status === 'rejected')
+  if (failed !== undefined) {
+    // What is left running would keep the tests' process from ending.
+    await Promise.all(servers.map((server) => server.stop()))
+    throw failed.reason
+  }
+  const stop = async () => {
+    await Promise.all(servers.map((server) => server.stop()))
+  }
+  try {
+    return { ...(await formCluster(servers)), stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+async function formCluster(servers: readonly RedisServer[]): Promise<Omit<ClusterSetup, 'stop'>> {
   const primaries = servers.slice(0, 3)
   const replicas = servers.slice(3)
   const [first] = primaries as [RedisServer]
@@ -212,9 +241,6 @@ export async function startCluster(): Promise<ClusterSetup> {
     primaries,
     replicas,
     nodes: primaries.map(({ host, port }) => ({ host, port })),
-    async stop() {
-      await Promise.all(servers.map((server) => server.stop()))
-    },
   }
 }
 
@@ -230,19 +256,27 @@ export async function until(
   }
 }
 
-/** A port below 55,536, so that a Cluster's bus port (10,000 above) exists too. */
+const CLUSTER_BUS = 10_000
+
+/**
+ * A port that is free, and whose Cluster bus port (10,000 above) is: both below those that the system
+ * gives to outgoing connections (from 32,768), or one of these would take it in the meantime.
+ */
 async function freePort(): Promise<number> {
   for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000)
-    const server = createServer()
-    const free = await new Promise<boolean>((resolve) => {
-      server.once('error', () => resolve(false))
-      server.listen(port, '127.0.0.1', () => resolve(true))
-    })
-    if (!free) continue
-    await new Promise((resolve) => server.close(resolve))
-    return port
+    const port = 10_000 + Math.floor(Math.random() * 12_000)
+    if ((await isFree(port)) && (await isFree(port + CLUSTER_BUS))) return port
   }
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer()
+  const free = await new Promise<boolean>((resolve) => {
+    server.once('error', () => resolve(false))
+    server.listen(port, '127.0.0.1', () => resolve(true))
+  })
+  if (free) await new Promise((resolve) => server.close(resolve))
+  return free
 }
 
 async function launch(args: readonly string[], port: number): Promise<ChildProcess> {
@@ -250,7 +284,7 @@ async function launch(args: readonly string[], port: number): Promise<ChildProce
   running.add(child)
   child.once('exit', () => running.delete(child))
   await until(async () => {
-    if (child.exitCode !== null) throw new Error(`redis-server on ${port} ended`)
+    if (child.exitCode !== null) return true
     const redis = new Redis({
       host: '127.0.0.1',
       port,
@@ -265,6 +299,7 @@ async function launch(args: readonly string[], port: number): Promise<ChildProce
       redis.disconnect()
     }
   })
+  if (child.exitCode !== null) throw new Error(`redis-server on ${port} ended: the port is taken`)
   return child
 }
 
