@@ -111,8 +111,10 @@ export function whoOf({ workload, principal }: Session): string {
 export function lastOf({ lastAction }: Session): string {
   if (lastAction === undefined) return ''
   const { outcome, method, name, reason } = lastAction
-  const what = name ?? method ?? outcome
-  return outcome === 'refused' ? `${what} refused: ${reason?.replaceAll('_', ' ') ?? ''}` : what
+  const what = name ?? method
+  if (outcome !== 'refused') return what ?? outcome
+  const why = `refused: ${reason?.replaceAll('_', ' ') ?? ''}`
+  return what === undefined ? why : `${what} ${why}`
 }
 
 async function showSession(options: AdminOptions, named = ''): Promise<Answer> {
