@@ -93,7 +93,7 @@ export function testSessions(parts: () => Stage): void {
       const count = (outcome: string) => told.filter(([each]) => each === outcome).length
       assert.deepEqual(['issued', 'spent', 'refused'].map(count), [3, 2, 2])
       const reasons = actions.map(({ reason }) => reason).filter((each) => each !== undefined)
-      assert.deepEqual(new Set(reasons), new Set(['action_differs', 'server_unknown']))
+      assert.deepEqual(new Set(reasons), new Set(['action_mismatch', 'server_unknown']))
       assert.ok(actions.every((each) => each.arguments === undefined))
       const newest = Math.max(...actions.map(({ at }) => Number(at)))
       assert.equal((shown.lastAction as Record<string, unknown>).at, newest)
