@@ -77,7 +77,7 @@ function operationOf(route: Route, schemas: Record<string, Json>, problemAnswer:
       ? {}
       : {
           requestBody: {
-            required: true,
+            required: !body.safeParse(undefined).success,
             content: { 'application/json': { schema: schemaOf(body, 'input', schemas) } },
           },
         }),

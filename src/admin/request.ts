@@ -32,6 +32,7 @@ export async function readBody(ctx: Context, schema: z.ZodType | undefined): Pro
     if (bytes.length > 0) invalid('', 'a body means nothing here')
     return undefined
   }
+  if (bytes.length === 0 && schema.safeParse(undefined).success) return undefined
   const type = ctx.req.headers['content-type']
   if (type === undefined || !JSON_TYPE.test(type)) {
     invalid('', 'the content type must be application/json')

@@ -6,16 +6,13 @@ import type { Position } from '../revocation/history.ts'
 import type { RecordedRevocation } from '../revocation/recorded.ts'
 import type { Target } from '../revocation/target.ts'
 import { targetText } from '../revocation/target-text.ts'
-import type { Admin } from '../sign-in/admin.ts'
-import { refuseAdmin } from '../sign-in/admin-refusal.ts'
 import type { AdminParts } from './parts.ts'
 import { invalid } from './request.ts'
 import type { Call } from './route.ts'
 import type { NewRevocations } from './schemas/revocations.ts'
 import { actionHash, isWide, targetsOf } from './targets.ts'
+import { checkTouched } from './touch.ts'
 
-/** How old a touch at signing in may be, for command lines; a browser touches for the very request. */
-const TOUCH_COUNTS_SECONDS = 300
 /** The clocks of two brokers may differ by this much in all. */
 const CLOCKS_DIFFER_SECONDS = 4
 const HISTORY_PAGE = 500
@@ -26,7 +23,7 @@ const HISTORY_PAGE = 500
  * @throws {AdminRefusal} request_invalid, touch_required
  */
 export async function checkRevoke(call: Call<unknown, NewRevocations>): Promise<void> {
-  const { body, admin, now } = call
+  const { body, now } = call
   const targets = targetsOf(body.targets)
   targets.forEach((target, at) => {
     const pointer = `/targets/${at}/value`
@@ -35,10 +32,7 @@ export async function checkRevoke(call: Call<unknown, NewRevocations>): Promise<
     if (known !== undefined) invalid(pointer, `is no server's resource; one is ${known}`)
   })
   if (body.until !== undefined && body.until <= now) invalid('/until', 'is in the past')
-  if (admin.kind !== 'person' || !isWide(targets)) return
-  if (body.touch !== undefined) {
-    await call.parts.signIn.touch.verify(admin, actionHash(body), body.touch)
-  } else if (!touchedLately(admin, now)) refuseAdmin({ code: 'touch_required' })
+  if (isWide(targets)) await checkTouched(call, actionHash(body), body.touch)
 }
 
 /** The server of the catalogue that is spelled otherwise: tokens name it so, and would go on. */
@@ -49,11 +43,6 @@ function knownAs({ kind, value }: Target, { servers }: Catalogue): string | unde
 
 function plain(resource: string): string {
   return new URL(resource).href.replace(/\/+$/, '')
-}
-
-/** A browser can touch for the very request, so an old touch does not do for it. */
-function touchedLately({ csrf, touchedAt }: Admin, now: number): boolean {
-  return csrf === undefined && touchedAt !== undefined && now - touchedAt < TOUCH_COUNTS_SECONDS
 }
 
 /** @returns in the order of the targets */

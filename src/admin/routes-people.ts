@@ -3,15 +3,18 @@ import { refuseAdmin } from '../sign-in/admin-refusal.ts'
 import { PROBLEM_KINDS } from './problem-kinds.ts'
 import { type Route, route } from './route.ts'
 import {
+  anotherInvitation,
   invitation,
   invited,
   me,
+  PERSON_ID,
   type Person,
   person,
   problemKind,
   roleChange,
 } from './schemas/people.ts'
 import { listOf } from './schemas/values.ts'
+import { checkTouchedForAll } from './touch.ts'
 
 export const peopleRoutes: readonly Route[] = [
   route({
@@ -47,20 +50,24 @@ export const peopleRoutes: readonly Route[] = [
     change: {
       key: 'accepted',
       secret: true,
-      asked: ({ body }) => ({ reason: 'invite_person', evidence: { ...body } }),
+      check: checkTouchedForAll,
+      asked: ({ body: { name, role } }) => ({ reason: 'invite_person', evidence: { name, role } }),
     },
-    run: ({ parts, body, admin }) => parts.signIn.people.invite(body, admin),
+    run: ({ parts, body: { name, role }, admin }) =>
+      parts.signIn.people.invite({ name, role }, admin),
   }),
   route({
     method: 'POST',
     path: '/v1/people/{id}/invitations',
     role: 'admin',
     summary: 'A one-time link for another passkey of somebody who is there',
+    body: anotherInvitation.optional(),
     answer: invited,
     status: 201,
     change: {
       key: 'accepted',
       secret: true,
+      check: checkTouchedForAll,
       asked: ({ params }) => ({ reason: 'invite_again', evidence: { person: params.id } }),
     },
     run: ({ parts, params, admin }) => parts.signIn.people.inviteAgain(idIn(params), admin),
@@ -74,6 +81,7 @@ export const peopleRoutes: readonly Route[] = [
     status: 204,
     change: {
       key: 'accepted',
+      check: checkTouchedForAll,
       asked: ({ params, body }) => ({
         reason: 'change_role',
         evidence: { person: params.id, role: body.role },
@@ -127,7 +135,7 @@ export const peopleRoutes: readonly Route[] = [
 
 /** What cannot be an id is nobody's. @throws {AdminRefusal} not_found */
 function idIn({ id = '' }: Readonly<Record<string, string>>): string {
-  return /^[\x21-\x7e]{1,200}$/.test(id) ? id : refuseAdmin({ code: 'not_found', what: 'person' })
+  return PERSON_ID.test(id) ? id : refuseAdmin({ code: 'not_found', what: 'person' })
 }
 
 function personOf({ lastSignInAt, passkeys, ...told }: Kept): Person {

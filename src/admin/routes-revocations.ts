@@ -14,12 +14,12 @@ import {
   revocation,
   revocationDetail,
   revocationFilter,
-  touchOptions,
-  touchRequest,
   undo,
 } from './schemas/revocations.ts'
+import { touchOptions, touchRequest } from './schemas/touch.ts'
 import { listOf, pageOf } from './schemas/values.ts'
-import { actionHash, revokeCommand, targetsOf } from './targets.ts'
+import { revokeCommand, targetsOf } from './targets.ts'
+import { touchHash } from './touch.ts'
 
 const LIST = 'revocations'
 
@@ -127,15 +127,15 @@ export const revocationRoutes: readonly Route[] = [
     method: 'POST',
     path: '/v1/touch',
     role: 'admin',
-    summary: 'Options for touching a passkey for exactly one wide revocation',
+    summary: 'Options for touching a passkey for exactly one request',
     body: touchRequest,
     answer: touchOptions,
     async run({ parts, admin, body }) {
       if (admin.kind !== 'person') {
         return refuseAdmin({ code: 'conflict', detail: 'only people have passkeys' })
       }
-      targetsOf(body.targets)
-      return parts.signIn.touch.options(admin, actionHash(body))
+      if ('targets' in body) targetsOf(body.targets)
+      return parts.signIn.touch.options(admin, touchHash(body))
     },
   }),
   route({

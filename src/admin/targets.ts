@@ -6,7 +6,7 @@ import { Refusal } from '../refusal.ts'
 import { parseTarget, type Target } from '../revocation/target.ts'
 import { targetText } from '../revocation/target-text.ts'
 import { invalid } from './request.ts'
-import type { Target as GivenTarget, TouchRequest } from './schemas/revocations.ts'
+import type { Target as GivenTarget, NewRevocations } from './schemas/revocations.ts'
 import { commandOf } from './shell.ts'
 
 /** More at once than somebody who looks at each of them stops. */
@@ -63,7 +63,7 @@ export function isWide(targets: readonly Target[]): boolean {
 }
 
 /** What a touch is a touch for: base64url(SHA-256(canonical JSON of targets, reason and end)). */
-export function actionHash({ targets, reason, until }: TouchRequest): string {
+export function actionHash({ targets, reason, until }: Omit<NewRevocations, 'touch'>): string {
   const action = { targets: targets as Json, reason }
   return hashJson(until === undefined ? action : { ...action, until })
 }

@@ -184,12 +184,11 @@ test('an agent is found, stopped and undone by keyboard alone', { skip }, async 
 test('on a phone nothing scrolls sideways, and the lists are cards', { skip }, async () => {
   const paths = await pagesOf()
   const phone = await openTab(browser, { phone: true })
-  const { items } = (await fetched('/v1/people')) as { items: { id: string }[] }
-  const invited = await site.broker.firstLink()
-  assert.equal(invited, undefined)
-  const link = (await page.evaluate(`fetch('/v1/me').then((r) => r.json()).then(({ csrf }) =>
-    fetch('/v1/people/${items[0]!.id}/invitations', { method: 'POST', headers: { 'x-writ-csrf': csrf } }))
-    .then((r) => r.json()).then(({ url }) => url)`)) as string
+  assert.equal(await site.broker.firstLink(), undefined)
+  await page.goto(`${site.url}/people`)
+  await page.getByRole('button', { name: 'Link for another passkey' }).click()
+  const link = (await page.locator('dialog .command code').textContent())!
+  await page.getByRole('button', { name: 'Done', exact: true }).click()
   await enrol(phone.page, link, 'Phone')
   await signIn(phone.page, site.url)
   for (const [name, path, shows] of paths) {

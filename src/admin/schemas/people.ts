@@ -1,6 +1,9 @@
 import { z } from 'zod'
 import { ROLES } from '../../sign-in/admin.ts'
-import { count, seconds, text } from './values.ts'
+import { count, seconds, text, touch } from './values.ts'
+
+/** What somebody's id may look like in an address. */
+export const PERSON_ID = /^[\x21-\x7e]{1,200}$/
 
 export const role = z.enum(ROLES).describe('each may do what those before it may')
 
@@ -36,13 +39,22 @@ export const person = z
   })
   .meta({ id: 'Person' })
 
-export const invitation = z.strictObject({ name: text(128), role }).meta({ id: 'Invitation' })
+export const newPerson = { name: text(128), role }
+const touched = touch.describe('a fresh passkey touch for exactly this; needed from browsers')
+
+export const invitation = z
+  .strictObject({ ...newPerson, touch: touched })
+  .meta({ id: 'Invitation' })
+
+export const anotherInvitation = z
+  .strictObject({ touch: touched })
+  .meta({ id: 'AnotherInvitation' })
 
 export const invited = z
   .object({ url: z.string().describe('shown once; good for an hour'), expiresAt: seconds })
   .meta({ id: 'Invited' })
 
-export const roleChange = z.strictObject({ role }).meta({ id: 'RoleChange' })
+export const roleChange = z.strictObject({ role, touch: touched }).meta({ id: 'RoleChange' })
 
 export const problem = z
   .object({

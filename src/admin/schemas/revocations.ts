@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { TARGET_KINDS } from '../../revocation/target.ts'
 import { holderOfRevocation } from './holders.ts'
-import { count, cursorText, limitText, pattern, seconds, text } from './values.ts'
+import { count, cursorText, limitText, pattern, seconds, text, touch } from './values.ts'
 
 export const target = z
   .strictObject({
@@ -43,7 +43,8 @@ export const revocationDetail = revocation
   })
   .meta({ id: 'RevocationDetail' })
 
-const stops = {
+/** What is to be stopped, why, and until when. */
+export const stops = {
   targets: z.array(target).min(1).max(200),
   reason: text(1024).describe('why, for the record'),
   until: seconds.optional().describe('when it ends by itself; never, when not given'),
@@ -52,19 +53,9 @@ const stops = {
 export const newRevocations = z
   .strictObject({
     ...stops,
-    touch: z
-      .unknown()
-      .optional()
-      .describe('a fresh passkey touch for exactly this, when it is wide'),
+    touch: touch.describe('a fresh passkey touch for exactly this, when it is wide'),
   })
   .meta({ id: 'NewRevocations' })
-
-/** What a touch is asked for: exactly what will be sent with it. */
-export const touchRequest = z.strictObject(stops).meta({ id: 'TouchRequest' })
-
-export const touchOptions = z
-  .record(z.string(), z.unknown())
-  .meta({ id: 'TouchOptions', description: 'options for navigator.credentials.get' })
 
 export const previewRequest = z
   .strictObject({ targets: stops.targets })
@@ -95,6 +86,5 @@ export type Target = z.output<typeof target>
 export type Revocation = z.output<typeof revocation>
 export type RevocationDetail = z.output<typeof revocationDetail>
 export type NewRevocations = z.output<typeof newRevocations>
-export type TouchRequest = z.output<typeof touchRequest>
 export type Preview = z.output<typeof preview>
 export type RevocationFilter = z.output<typeof revocationFilter>

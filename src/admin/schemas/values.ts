@@ -3,6 +3,8 @@ import { z } from 'zod'
 
 export const seconds = z.number().describe('seconds since the epoch')
 export const text = (max: number) => z.string().min(1).max(max)
+/** What a passkey answers; looked at where passkeys are. */
+export const touch = z.unknown().optional()
 export const count = z.number().int().nonnegative()
 
 /** A page of a list; `next` is the cursor of the one after it, null at the end. */

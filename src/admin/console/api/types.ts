@@ -26,6 +26,7 @@ export type {
   SessionDetail,
   SigningKey,
   Target,
+  TouchRequest,
 } from '../../schemas.ts'
 
 export interface Page<T> {

@@ -1,12 +1,13 @@
 import { useState } from 'preact/hooks'
-import { ask } from '../api/client.ts'
 import type { Invited, Role } from '../api/types.ts'
 import { CopyButton } from '../ui/copy.tsx'
 import { Dialog } from '../ui/dialog.tsx'
 import { SelectField, TextField } from '../ui/field.tsx'
+import { Icon } from '../ui/icon.tsx'
 import { useAction } from '../ui/load.ts'
 import { Notice, ProblemNote } from '../ui/state.tsx'
 import { Time } from '../ui/time.tsx'
+import { invite } from './people-changes.ts'
 
 export const ROLE_OPTIONS: readonly (readonly [Role, string])[] = [
   ['viewer', 'Viewer'],
@@ -30,9 +31,9 @@ export function InviteDialog({ onClose, onInvited }: InviteProps) {
   const [role, setRole] = useState<Role>('viewer')
   const [asked, setAsked] = useState(false)
   const { busy, problem, run } = useAction()
-  const invite = async () => {
-    const body = { name: name.trim(), role }
-    onInvited(await ask<Invited>('/people', { method: 'POST', body }), body.name)
+  const send = async () => {
+    const who = { name: name.trim(), role }
+    onInvited(await invite(who), who.name)
   }
   return (
     <Dialog title="Invite somebody" onClose={onClose}>
@@ -41,7 +42,7 @@ export function InviteDialog({ onClose, onInvited }: InviteProps) {
         onSubmit={(event) => {
           event.preventDefault()
           setAsked(true)
-          if (name.trim() !== '' && !busy) run(invite)
+          if (name.trim() !== '' && !busy) run(send)
         }}
       >
         <div class="dialog-body">
@@ -59,6 +60,10 @@ export function InviteDialog({ onClose, onInvited }: InviteProps) {
             options={ROLE_OPTIONS}
             hint={ROLE_HINT[role]}
           />
+          <p class="muted small">
+            You touch your passkey for it: the link lets somebody in, so being signed in is not
+            enough.
+          </p>
           {problem !== undefined && <ProblemNote problem={problem} />}
         </div>
         <div class="dialog-foot">
@@ -66,6 +71,7 @@ export function InviteDialog({ onClose, onInvited }: InviteProps) {
             Cancel
           </button>
           <button type="submit" class="button main" disabled={busy}>
+            <Icon name="fingerprint" />
             Make a link
           </button>
         </div>

@@ -2,10 +2,12 @@ import { useState } from 'preact/hooks'
 import { ask } from '../api/client.ts'
 import type { Invited, Person, Role } from '../api/types.ts'
 import { useMayChange } from '../shell.tsx'
+import { Icon } from '../ui/icon.tsx'
 import { useAction, useLoad } from '../ui/load.ts'
 import { Empty, Loading, ProblemNote } from '../ui/state.tsx'
 import { Time } from '../ui/time.tsx'
 import { say } from '../ui/toast.tsx'
+import { changeRole, inviteAgain, pathOf } from './people-changes.ts'
 import { ConfirmDialog, InviteDialog, LinkDialog, ROLE_OPTIONS } from './people-dialogs.tsx'
 
 type Open =
@@ -17,8 +19,6 @@ type Open =
       readonly person: Person
       readonly passkey: Person['passkeys'][number]
     }
-
-const pathOf = ({ id }: Person) => `/people/${encodeURIComponent(id)}`
 
 export function PeoplePage() {
   const mayChange = useMayChange()
@@ -33,12 +33,12 @@ export function PeoplePage() {
   }
   const setRole = (person: Person, role: Role) =>
     change.run(async () => {
-      await ask(pathOf(person), { method: 'PATCH', body: { role } }).finally(reload)
+      await changeRole(person, role).finally(reload)
       say(`${person.name} is ${role} now`)
     })
-  const inviteAgain = (person: Person) =>
+  const linkFor = (person: Person) =>
     change.run(async () => {
-      const invited = await ask<Invited>(`${pathOf(person)}/invitations`, { method: 'POST' })
+      const invited = await inviteAgain(person)
       setOpen({ is: 'link', invited, name: person.name })
     })
   if (!mayChange) {
@@ -55,7 +55,10 @@ export function PeoplePage() {
         <button type="button" class="button main push" onClick={() => setOpen({ is: 'invite' })}>
           Invite …
         </button>
-        <p>Everybody signs in with a passkey. Every change here is in the audit.</p>
+        <p>
+          Everybody signs in with a passkey. Every change here is in the audit. For a link or
+          another role you touch your passkey, so that a copied sign-in lets nobody in.
+        </p>
       </div>
       <div class="stack">
         {problem !== undefined && <ProblemNote problem={problem} retry={reload} />}
@@ -66,7 +69,7 @@ export function PeoplePage() {
             key={person.id}
             person={person}
             onRole={(role) => setRole(person, role)}
-            onInvite={() => inviteAgain(person)}
+            onInvite={() => linkFor(person)}
             onRemove={() => setOpen({ is: 'remove', person })}
             onPasskey={(passkey) => setOpen({ is: 'passkey', person, passkey })}
           />
@@ -181,6 +184,7 @@ function PersonCard({ person, onRole, onInvite, onRemove, onPasskey }: CardProps
         <li>
           <code class="muted small cut">{id}</code>
           <button type="button" class="button slim" onClick={onInvite}>
+            <Icon name="fingerprint" />
             Link for another passkey
           </button>
         </li>

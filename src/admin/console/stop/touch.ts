@@ -1,6 +1,6 @@
 /** A touch of a passkey for one exact action, with what the API asks for and takes: JSON both ways. */
 import { ApiProblem, ask } from '../api/client.ts'
-import type { NewRevocations } from '../api/types.ts'
+import type { TouchRequest } from '../api/types.ts'
 
 interface Options {
   readonly challenge: string
@@ -15,7 +15,7 @@ interface Options {
 }
 
 /** @throws {ApiProblem} when the API says no, or nobody touched a passkey */
-export async function touchFor(action: Omit<NewRevocations, 'touch'>): Promise<unknown> {
+export async function touchFor(action: TouchRequest): Promise<unknown> {
   const options = await ask<Options>('/touch', { method: 'POST', body: action })
   const { challenge, allowCredentials = [], ...rest } = options
   const credential = await navigator.credentials
@@ -35,7 +35,7 @@ export async function touchFor(action: Omit<NewRevocations, 'touch'>): Promise<u
     throw new ApiProblem({
       status: 0,
       code: 'touch_required',
-      title: 'The passkey was not touched; nothing was stopped',
+      title: 'The passkey was not touched; nothing was done',
     })
   }
   const response = credential.response as AuthenticatorAssertionResponse

@@ -1,0 +1,26 @@
+/**
+ * What lets people in, or lets them do more. Each takes a touch of the passkey for exactly that: whoever
+ * has copied this browser's sign-in cannot make themselves another one.
+ */
+import { ask } from '../api/client.ts'
+import type { Invited, Person, Role } from '../api/types.ts'
+import { touchFor } from '../stop/touch.ts'
+
+type Named = Pick<Person, 'id'>
+
+export const pathOf = ({ id }: Named) => `/people/${encodeURIComponent(id)}`
+
+export async function invite(who: { name: string; role: Role }): Promise<Invited> {
+  const touch = await touchFor({ change: 'invite_person', ...who })
+  return ask('/people', { method: 'POST', body: { ...who, touch } })
+}
+
+export async function inviteAgain(person: Named): Promise<Invited> {
+  const touch = await touchFor({ change: 'invite_again', person: person.id })
+  return ask(`${pathOf(person)}/invitations`, { method: 'POST', body: { touch } })
+}
+
+export async function changeRole(person: Named, role: Role): Promise<void> {
+  const touch = await touchFor({ change: 'change_role', person: person.id, role })
+  await ask(pathOf(person), { method: 'PATCH', body: { role, touch } })
+}

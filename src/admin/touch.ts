@@ -1,0 +1,67 @@
+/**
+ * A fresh touch of a passkey for exactly one request. Whoever copied the cookie of a browser, or the
+ * tokens of a command line, has no passkey: they can neither stop widely nor let anybody in.
+ */
+import { hashJson } from '../action/hash.ts'
+import type { Json } from '../lib/json.ts'
+import type { Admin } from '../sign-in/admin.ts'
+import { refuseAdmin } from '../sign-in/admin-refusal.ts'
+import type { Call } from './route.ts'
+import type { TouchRequest } from './schemas/touch.ts'
+import { actionHash } from './targets.ts'
+
+/** How old a touch at signing in may be, for command lines; a browser touches for the very request. */
+const TOUCH_COUNTS_SECONDS = 300
+
+/**
+ * People alone have passkeys; programs and the control socket are not asked.
+ *
+ * @param hash what has to be touched for
+ * @param touch what the passkey answered, of the request's body
+ * @throws {AdminRefusal} touch_required
+ */
+export async function checkTouched(
+  { parts, admin, now }: Pick<Call, 'parts' | 'admin' | 'now'>,
+  hash: string,
+  touch: unknown,
+): Promise<void> {
+  if (admin.kind !== 'person') return
+  if (touch !== undefined) await parts.signIn.touch.verify(admin, hash, touch)
+  else if (!touchedLately(admin, now)) refuseAdmin({ code: 'touch_required' })
+}
+
+/** The same for a route whose whole request is what is touched for. */
+export async function checkTouchedForAll(
+  call: Call<unknown, { readonly touch?: unknown } | undefined>,
+): Promise<void> {
+  const { touch, ...asked } = call.body ?? {}
+  await checkTouched(call, requestHash(call.ctx.method, call.ctx.path, asked as Json), touch)
+}
+
+/** A browser can touch for the very request, so an old touch does not do for it. */
+function touchedLately({ csrf, touchedAt }: Admin, now: number): boolean {
+  return csrf === undefined && touchedAt !== undefined && now - touchedAt < TOUCH_COUNTS_SECONDS
+}
+
+/** What a touch is a touch for, as the request that it is for will have it. */
+export function touchHash(asked: TouchRequest): string {
+  switch (asked.change) {
+    case 'invite_person':
+      return requestHash('POST', '/v1/people', { name: asked.name, role: asked.role })
+    case 'invite_again':
+      return requestHash('POST', `${personPath(asked.person)}/invitations`, {})
+    case 'change_role':
+      return requestHash('PATCH', personPath(asked.person), { role: asked.role })
+    default:
+      return actionHash(asked)
+  }
+}
+
+/** No revocation's hash: those are of other members. */
+function requestHash(method: string, path: string, body: Json): string {
+  return hashJson({ method, path, body })
+}
+
+function personPath(id: string): string {
+  return `/v1/people/${encodeURIComponent(id)}`
+}
