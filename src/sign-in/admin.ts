@@ -35,7 +35,7 @@ export interface SignIn {
   close(): Promise<void>
 }
 
-/** A fresh touch of a passkey for one exact action: its challenge is the action's hash. */
+/** A fresh touch of a passkey for one exact action, whose hash is in its challenge. */
 export interface Touch {
   /** Options for `navigator.credentials.get`, good for two minutes and once. */
   options(admin: Admin, actionHash: string): Promise<Record<string, unknown>>
@@ -61,7 +61,10 @@ export interface Passkey {
   readonly backedUp: boolean
 }
 
-/** Who may sign in. Every change is in the audit. */
+/**
+ * Who may sign in. Every change is in the audit. Whether somebody touched a passkey for it is for the
+ * caller to have checked.
+ */
 export interface People {
   list(): Promise<readonly Person[]>
   /** A one-time link, good for an hour, with which someone enrols a passkey of their own. */

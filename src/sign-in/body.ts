@@ -22,7 +22,8 @@ export async function receiveJson(ctx: Context): Promise<JsonObject> {
 }
 
 /**
- * Parameters of an OAuth request (RFC 6749 §3.2), each once.
+ * Parameters of an OAuth request (RFC 6749 §3.2), each once. Whatever is not ASCII stands in them as
+ * `%` and digits; a byte order mark, which readers skip or do not, would make two names of one.
  *
  * @throws {AdminRefusal} request_invalid, request_too_large
  */
@@ -31,6 +32,9 @@ export async function receiveForm(
 ): Promise<{ form: ReadonlyMap<string, string>; bytes: Buffer }> {
   checkType(ctx, FORM_TYPE, 'application/x-www-form-urlencoded')
   const bytes = await read(ctx)
+  if (bytes.some((byte) => byte > 0x7f)) {
+    refuseAdmin({ code: 'request_invalid', pointer: '', detail: 'expected ASCII' })
+  }
   const form = new Map<string, string>()
   for (const [name, value] of new URLSearchParams(bytes.toString('latin1'))) {
     if (form.has(name)) {

@@ -88,7 +88,8 @@ export function createPeople(parts: PeopleParts): People {
       await leaving(id, role === 'admin', async () => {
         await trail.event('person_removed', about(id, by, { name, role }))
         // From here on nothing of theirs is believed: whoever asks is looked up each time.
-        await people.remove(id)
+        // One who was made an admin since has not left the roster.
+        await people.remove(id, (there) => checkSame(there.role === role))
       })
       await endSignInsOf(id)
     },

@@ -45,7 +45,12 @@ export interface PersonStore {
    * @throws {AdminRefusal} not_found, and what `change` throws
    */
   change(id: string, change: (person: StoredPerson) => StoredPerson): Promise<StoredPerson>
-  remove(id: string): Promise<void>
+  /**
+   * Removes who is there at this moment, if `check` lets it.
+   *
+   * @throws {AdminRefusal} not_found, and what `check` throws
+   */
+  remove(id: string, check: (person: StoredPerson) => void): Promise<void>
   claimCredential(credentialId: string, person: string): Promise<void>
   releaseCredential(credentialId: string): Promise<void>
 }
@@ -66,15 +71,20 @@ export function counts({ endedAt }: StoredPerson, at: number | undefined): boole
 }
 
 export function createPersonStore(documents: Documents): PersonStore {
-  async function change(id: string, alter: (person: StoredPerson) => StoredPerson) {
+  /** @returns whom `alter` let through, with what it made of them */
+  async function write<T>(
+    id: string,
+    alter: (person: StoredPerson) => T,
+    documentOf: (altered: T) => readonly [value: JsonObject, expiresAt?: number],
+  ): Promise<readonly [was: StoredPerson, is: T]> {
     for (let tries = 0; tries < MAX_TRIES; tries++) {
       const found = await documents.get(KIND, id)
       if (found === undefined) refuseAdmin({ code: 'not_found', what: 'person' })
-      const changed = alter(found.value as unknown as StoredPerson)
-      const value = changed as unknown as JsonObject
-      if (await documents.replace(KIND, id, found.version, value, { order: found.order })) {
-        return changed
-      }
+      const was = found.value as unknown as StoredPerson
+      const is = alter(was)
+      const [value, expiresAt] = documentOf(is)
+      const { version, order } = found
+      if (await documents.replace(KIND, id, version, value, { order, expiresAt })) return [was, is]
     }
     return refuseAdmin({ code: 'conflict', detail: 'somebody else changes this person' })
   }
@@ -85,8 +95,9 @@ export function createPersonStore(documents: Documents): PersonStore {
   }
 
   return {
-    change,
     claimCredential,
+    change: async (id, alter) =>
+      (await write(id, alter, (person) => [person as unknown as JsonObject]))[1],
     get: async (id) =>
       (await documents.get(KIND, id))?.value as unknown as StoredPerson | undefined,
     async all() {
@@ -110,10 +121,10 @@ export function createPersonStore(documents: Documents): PersonStore {
       const value = person as unknown as JsonObject
       await documents.put(KIND, id, value, { order: person.createdAt })
     },
-    async remove(id) {
-      const taken = await documents.take(KIND, id)
-      const person = taken?.value as unknown as StoredPerson | undefined
-      for (const { credentialId } of person?.passkeys ?? []) {
+    async remove(id, check) {
+      // What has expired is gone: so only who was checked is, and nobody they became meanwhile.
+      const [{ passkeys }] = await write(id, check, () => [{}, 0])
+      for (const { credentialId } of passkeys) {
         await documents.remove(CREDENTIAL, passkeyIdOf(credentialId))
       }
     },

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { request } from 'node:http'
 import { after, before, test } from 'node:test'
 import * as oauth from 'oauth4webapi'
 import { createOidcStore } from '../../src/sign-in/adapter.ts'
@@ -156,6 +157,30 @@ test('other clients, grants and scopes get nothing', async () => {
   ]
   for (const [path, form, error] of cases) {
     assert.equal((await cli.post(path, form)).body.error, error, JSON.stringify(form))
+  }
+})
+
+test('a form with bytes outside ASCII is refused, whatever a reader makes of them', async () => {
+  const cli = new CommandLine(site)
+  const path = '/oauth/device_authorization'
+  const form = 'client_id=writ-cli&scope=writ%3Aviewer'
+  const forms: [string, Buffer, number][] = [
+    ['plain', Buffer.from(form), 200],
+    ['a byte order mark', Buffer.from(`\ufeff${form}`), 400],
+    ['one before a second scope', Buffer.from(`\ufeffscope=writ%3Aadmin&${form}`), 400],
+    ['UTF-8 in a value', Buffer.from(`${form}&resource=é`), 400],
+    ['a byte of Latin-1', Buffer.from(`${form}&x=\xff`, 'latin1'), 400],
+  ]
+  for (const [what, bytes, status] of forms) {
+    const { promise, resolve, reject } = Promise.withResolvers<number | undefined>()
+    const type = 'application/x-www-form-urlencoded'
+    const headers = { 'content-type': type, dpop: cli.proof(path) }
+    request(`${site.url}${path}`, { method: 'POST', family: 4, headers }, (answer) => {
+      answer.resume().on('end', () => resolve(answer.statusCode))
+    })
+      .on('error', reject)
+      .end(bytes)
+    assert.equal(await promise, status, what)
   }
 })
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, beforeEach, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { AuditRecord } from '../../src/audit/record.ts'
 import type { Admin } from '../../src/sign-in/admin.ts'
 import { AdminRefusal } from '../../src/sign-in/admin-refusal.ts'
 import { SoftwarePasskey } from './authenticator.ts'
@@ -140,6 +141,45 @@ test('two admins who remove each other at once: one stays', async () => {
   assert.ok(all.some(({ status }) => status === 'rejected'))
   const left = await site.signIn.people.list()
   assert.ok(left.some(({ role, passkeys }) => role === 'admin' && passkeys.length > 0))
+})
+
+test('who is made an admin while they are removed stays, or nobody might', async () => {
+  const alone = Promise.withResolvers<void>()
+  const begun = Promise.withResolvers<void>()
+  const audit = {
+    async record({ reason, principal }: AuditRecord) {
+      if (reason !== 'person_removed' || principal !== `person:${other.person}`) return
+      begun.resolve()
+      await alone.promise
+    },
+  }
+  site = await startSite({ audit })
+  sites.push(site)
+  const { people } = site.signIn
+  const [admin, other] = [await newPerson(site, 'admin'), await newPerson(site, 'viewer')]
+  const removed = assert.rejects(people.remove(other.person, LOCAL), codeOf('conflict'))
+  await begun.promise
+  await people.setRole(other.person, 'admin', LOCAL)
+  await people.remove(admin.person, LOCAL)
+  alone.resolve()
+  await removed
+  const left = await people.list()
+  assert.deepEqual(
+    left.map(({ id, role, passkeys }) => [id, role, passkeys.length]),
+    [[other.person, 'admin', 1]],
+  )
+  await signInBrowser(site, other.passkey)
+})
+
+test('whoever is removed twice at once is removed once, and may enrol the passkey again', async () => {
+  await newPerson(site, 'admin')
+  const { person, passkey } = await newPerson(site, 'viewer')
+  const all = await Promise.allSettled(
+    Array.from({ length: 8 }, () => site.signIn.people.remove(person, LOCAL)),
+  )
+  assert.equal(all.filter(({ status }) => status === 'fulfilled').length, 1)
+  const { url } = await site.signIn.people.invite({ name: 'B', role: 'viewer' }, LOCAL)
+  assert.equal((await enrol(site, url, passkey)).answer.status, 200)
 })
 
 test('another passkey signs in the same person; one that is removed signs in nobody', async () => {

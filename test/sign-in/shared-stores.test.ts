@@ -83,6 +83,13 @@ for (const [name, open, skip] of stores) {
       assert.equal((await me(browser)).body.role, 'approver')
       await sites[1].signIn.people.remove(person, LOCAL)
       assert.equal((await me(browser)).status, 401)
+      const left = await Promise.all(sites.map(({ signIn }) => signIn.people.list()))
+      assert.deepEqual(
+        left.map((people) => people.map(({ role }) => role).sort()),
+        [0, 1].map(() => ['admin', 'viewer']),
+      )
+      const back = await sites[0].signIn.people.invite({ name: 'B', role: 'viewer' }, LOCAL)
+      assert.equal((await enrol(sites[0], back.url, passkey)).answer.status, 200)
     } finally {
       for (const site of sites) await site.close()
       await store.close()
