@@ -18,7 +18,7 @@ export interface ConsoleFilesOptions {
 const PAGES =
   /^\/(?:$|(?:sessions|revocations)(?:\/[^/]{1,512})?$|catalogue(?:\/server)?$|(?:audit|policies|simulator|identities|keys|health|people)$)/
 
-const LOOPBACK = ['localhost', '127.0.0.1', '[::1]']
+const OWN_NAMES = ['localhost', '127.0.0.1', '[::1]']
 
 const TYPES: Readonly<Record<string, string>> = {
   '.css': 'text/css; charset=utf-8',
@@ -76,7 +76,7 @@ export function consoleFiles({ url, directory }: ConsoleFilesOptions): Middlewar
     setHeaders(ctx)
     // A name of another site that was made to lead here must not get so much as a page to act in.
     const asked = ctx.get('host').toLowerCase()
-    if (asked !== host && LOOPBACK.some((name) => asked === `${name}:${port}`)) {
+    if (asked !== host && OWN_NAMES.some((name) => asked === `${name}:${port}`)) {
       // Passkeys and cookies are for one name only.
       return ctx.redirect(`${url}${ctx.url}`)
     }

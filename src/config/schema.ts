@@ -19,7 +19,7 @@ import {
   text,
 } from './fields.ts'
 import { trust } from './trust-schema.ts'
-import { isLoopback } from './url.ts'
+import { listensLocally } from './url.ts'
 
 const redis = z
   .strictObject({
@@ -214,7 +214,7 @@ export const schema = settings
     path: ['mtls'],
     error: 'mtls and listen.mtls go together: give both, or neither',
   })
-  .refine((value) => value.admin.url !== undefined || isLoopback(value.listen.admin), {
+  .refine((value) => value.admin.url !== undefined || listensLocally(value.listen.admin), {
     path: ['admin', 'url'],
     error:
       'listen.admin is not on loopback, so say how browsers reach it, as in https://writ.example',

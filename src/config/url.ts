@@ -36,7 +36,7 @@ export function isHttpsUrl(text: string): boolean {
 }
 
 /** Whether an address of a listener can be reached from this machine only. */
-export function isLoopback(address: string): boolean {
+export function listensLocally(address: string): boolean {
   const host = parseAddress(address)?.host
   return host === 'localhost' || host === '::1' || host?.startsWith('127.') === true
 }
