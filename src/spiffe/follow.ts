@@ -17,6 +17,12 @@ export interface Follower<Message> {
 }
 
 /**
+ * A denial of what was given before counts when it is said twice. SPIRE's agent says it for a moment to
+ * everybody while it replaces SVIDs whose authority was tainted; nobody's identity is taken away by that.
+ */
+const ASK_AGAIN_MS = 500
+
+/**
  * Follows one stream of the Workload API for as long as it is wanted. Every message is the whole
  * state; a stream that ends, for whatever reason but a fatal one, is opened again after a bounded wait.
  */
@@ -29,6 +35,9 @@ export function followStream<Message>(
   let closed = false
   let timer: NodeJS.Timeout | undefined
   let cancel = () => {}
+  /** Something was given that has not been denied since. */
+  let given = false
+  let deniedOnce = false
 
   function open(): void {
     const call = client.makeServerStreamRequest(
@@ -40,12 +49,14 @@ export function followStream<Message>(
     )
     // A call tells of its end more than once (a message we threw away, then its cancellation).
     let over = false
-    const end = (then: () => 'again' | 'never'): void => {
+    const end = (then: () => 'again' | 'soon' | 'never'): void => {
       if (over) return
       over = true
       call.cancel()
-      if (closed || then() === 'never') return
-      timer = setTimeout(open, backoff.next())
+      if (closed) return
+      const when = then()
+      if (when === 'never') return
+      timer = setTimeout(open, when === 'soon' ? ASK_AGAIN_MS : backoff.next())
     }
     cancel = () => end(() => 'never')
 
@@ -53,6 +64,8 @@ export function followStream<Message>(
       if (over || closed) return
       try {
         follower.onMessage(message)
+        given = true
+        deniedOnce = false
         backoff.reset()
       } catch (error) {
         if (!(error instanceof SpiffeError)) throw error
@@ -66,6 +79,11 @@ export function followStream<Message>(
       end(() => {
         const problem = apiError(error, address)
         const verdict = verdictOf(error)
+        if (verdict === 'denied' && given && !deniedOnce) {
+          deniedOnce = true
+          return 'soon'
+        }
+        if (verdict === 'denied') given = false
         if (verdict === 'fatal') follower.onFatal(problem)
         else if (verdict === 'denied') follower.onDenied(problem)
         else follower.onProblem(problem)

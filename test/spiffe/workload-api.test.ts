@@ -172,7 +172,22 @@ test('no identity yet is waited for', async () => {
   assert.equal((await waiting).svids[0]?.spiffeId, 'spiffe://corp.test/a')
 })
 
-test('an identity that is taken away is gone at once', async () => {
+test('a denial that is not repeated takes nothing away', async () => {
+  const given = { svids: [(await corp.svid('/a')).message] }
+  server.say({ x509: given })
+  const seen: (string | undefined)[] = []
+  api.onX509((context) => seen.push(context?.svids[0]?.spiffeId))
+  await until(() => seen.length === 1)
+  server.say({ x509: { code: status.PERMISSION_DENIED, details: 'no identity issued' } })
+  // Longer than a denial needs to arrive, shorter than the wait before it is asked for again.
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  server.say({ x509: given })
+  await until(() => seen.length === 2)
+  assert.deepEqual(seen, ['spiffe://corp.test/a', 'spiffe://corp.test/a'])
+  assert.deepEqual(problems, [])
+})
+
+test('an identity that is taken away is gone when that is said twice', async () => {
   server.say({ x509: { svids: [(await corp.svid('/a')).message] } })
   const seen: (string | undefined)[] = []
   api.onX509((context) => seen.push(context?.svids[0]?.spiffeId))
