@@ -27,7 +27,8 @@ import type { Feed } from './feed.ts'
 import { messageOf } from './text.ts'
 
 export interface AdminSide {
-  readonly routes: Middleware
+  /** One after the other, each for what the ones before it left. */
+  readonly routes: readonly Middleware[]
   /** `POST /reports`, on the public listener. */
   readonly reports: ReturnType<typeof reports>
   /** The same API for whoever may open the control socket. */
@@ -98,7 +99,7 @@ export async function openAdminSide(
     closing: closing.signal,
   })
   return {
-    routes: inTurn([signIn.routes, api, consoleFiles({ url })]),
+    routes: [signIn.routes, api, consoleFiles({ url })],
     reports: reports({ ...{ clients: clientsOf(config), book, documents, audit, issuer } }),
     local: forLocal(api),
     sessions: recorder,
@@ -132,13 +133,4 @@ function trustedIssuers({ trust }: Config) {
     ...{ alias: each.alias, url: each.issuer, vouchesFor },
   })
   return [...trust.issuers.map(of('workloads')), ...trust.users.map(of('users'))]
-}
-
-/** One after the other, each for what the ones before it left. */
-function inTurn(all: readonly Middleware[]): Middleware {
-  return (ctx, next) => {
-    const from = (index: number): Promise<unknown> =>
-      Promise.resolve(all[index] === undefined ? next() : all[index](ctx, () => from(index + 1)))
-    return from(0)
-  }
 }

@@ -115,8 +115,7 @@ export function mtlsApp(app: AppParts, guard: Guard, mtls: Mtls): Koa {
 export function adminApp(app: AppParts, guard: Guard): Koa {
   const koa = new Koa()
   koa.use(outermost(app, guard, ofConnections()))
-  const { admin } = app.parts
-  if (admin !== undefined) koa.use(admin.routes)
+  for (const routes of app.parts.admin?.routes ?? []) koa.use(routes)
   koa.use(
     router({
       '/metrics': {

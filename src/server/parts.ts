@@ -100,7 +100,7 @@ export interface BrokerParts {
   readonly feed: FeedTransport
   readonly clients: readonly Client[]
   /** What the admin listener answers besides metrics and health, and where browsers reach it. */
-  readonly admin?: { readonly url: string; readonly routes: Middleware }
+  readonly admin?: { readonly url: string; readonly routes: readonly Middleware[] }
   /** What verifiers report of their outcomes; without it, `/reports` is not there. */
   readonly reports?: Answer
   /** What else must be well before `/readyz` says so, by name. */
