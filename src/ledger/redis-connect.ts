@@ -3,6 +3,7 @@
  * process and is never made again: ioredis may not reconnect, queue, resend or retry, because a
  * command meant for one server must not reach the one that came after it.
  */
+import { isIP } from 'node:net'
 import type { ConnectionOptions } from 'node:tls'
 import { Redis, type RedisOptions } from 'ioredis'
 
@@ -13,14 +14,18 @@ const CONNECT_TIMEOUT_MS = 1000
 export interface Address {
   readonly host: string
   readonly port: number
+  /** The number of a database; where there is one server. */
+  readonly db?: number
 }
 
 export interface Credentials {
   readonly username?: string | undefined
   readonly password?: string | undefined
+  /** TLS on every connection, with these options besides; an own authority (`ca`), a client certificate. */
   readonly tls?: ConnectionOptions | undefined
 }
 
+/** What is not said about the Sentinels themselves is as for the servers, but for user and password. */
 export interface SentinelOptions extends Credentials {
   /** The name of the primary in the Sentinels' configuration. */
   readonly name: string
@@ -45,27 +50,56 @@ export function redisOptions({ username, password, tls }: Credentials): RedisOpt
   }
 }
 
-export function connectTo(address: Address, credentials: Credentials): Redis {
-  return quiet(new Redis({ ...redisOptions(credentials), ...address }))
+/**
+ * Reads `redis://[user[:password]@]host[:port][/database]`, or `rediss://` for TLS. Not left to ioredis, which
+ * takes `REDISS://` for no TLS, and options of any name from the query.
+ *
+ * @param given counts where the URL says nothing
+ * @throws {TypeError} any other URL, without quoting it: it may hold a password
+ */
+export function parseRedisUrl(text: string, given: Credentials): [Address, Credentials] {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  const database = /^\/?(\d{0,4})$/.exec(url?.pathname ?? '-')?.[1]
+  const isKnown = url?.protocol === 'redis:' || url?.protocol === 'rediss:'
+  if (!isKnown || url.hostname === '' || database === undefined || url.search + url.hash !== '') {
+    throw new TypeError(
+      'url must be redis:// or rediss://, a host, and nothing behind the database',
+    )
+  }
+  const host = url.hostname.replace(/^\[|\]$/g, '')
+  const address = { host, port: Number(url.port || 6379), db: Number(database) }
+  return [
+    address,
+    {
+      username: decodeURIComponent(url.username) || given.username,
+      password: decodeURIComponent(url.password) || given.password,
+      tls: given.tls ?? (url.protocol === 'rediss:' ? {} : undefined),
+    },
+  ]
 }
 
-export function connectByUrl(url: string, credentials: Credentials): Redis {
-  return quiet(new Redis(url, redisOptions(credentials)))
+export function connectTo(address: Address, credentials: Credentials): Redis {
+  const { tls } = credentials
+  // Not done by Node for what is no HTTPS, and some services route by it.
+  const servername = isIP(address.host) === 0 ? address.host : undefined
+  const named = tls && servername !== undefined ? { servername, ...tls } : tls
+  return quiet(new Redis({ ...redisOptions({ ...credentials, tls: named }), ...address }))
 }
 
 /** Asks the Sentinels which server is the primary now. */
 export function connectBySentinel(options: SentinelOptions, credentials: Credentials): Redis {
+  const sentinelTls = options.tls ?? credentials.tls
   return quiet(
     new Redis({
       ...redisOptions(credentials),
+      // Without it ioredis uses no TLS to the server, whatever `tls` says.
+      enableTLSForSentinelMode: true,
       name: options.name,
       sentinels: options.sentinels.map(({ host, port }) => ({ host, port })),
       sentinelRetryStrategy: () => null,
       ...(options.username === undefined ? {} : { sentinelUsername: options.username }),
       ...(options.password === undefined ? {} : { sentinelPassword: options.password }),
-      ...(options.tls === undefined
-        ? {}
-        : { sentinelTLS: options.tls, enableTLSForSentinelMode: true }),
+      ...(sentinelTls === undefined ? {} : { sentinelTLS: sentinelTls }),
     }),
   )
 }

@@ -8,9 +8,9 @@ import {
   type Address,
   type Credentials,
   connectBySentinel,
-  connectByUrl,
   connected,
   connectTo,
+  parseRedisUrl,
   type SentinelOptions,
   within,
 } from './redis-connect.ts'
@@ -59,7 +59,8 @@ export function topologyOf(place: Place, events: Events): Topology {
   if (sentinel !== undefined) {
     return oneServer('sentinel', () => connectBySentinel(sentinel, place), events)
   }
-  return oneServer('single', () => connectByUrl(url as string, place), events)
+  const [address, credentials] = parseRedisUrl(url as string, place)
+  return oneServer('single', () => connectTo(address, credentials), events)
 }
 
 function oneServer(kind: 'single' | 'sentinel', connect: () => Redis, events: Events): Topology {

@@ -8,7 +8,8 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Redis } from 'ioredis'
+import type { ConnectionOptions } from 'node:tls'
+import { Redis, type RedisOptions } from 'ioredis'
 import { requireProgram } from './programs.ts'
 
 /** For node:test's `{ skip }`. */
@@ -36,16 +37,25 @@ export interface RedisServer {
 
 const DURABLE = ['--appendonly', 'yes', '--appendfsync', 'everysec']
 
+/** Servers that speak TLS alone: what they are started with, and how a test reaches them. */
+export interface RedisTls {
+  readonly args: readonly string[]
+  readonly client: ConnectionOptions
+}
+
 const running = new Set<ChildProcess>()
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL')
 })
 
 /** @param args further arguments of `redis-server`; append-only by default */
-export async function startRedis(args: readonly string[] = DURABLE): Promise<RedisServer> {
+export async function startRedis(
+  args: readonly string[] = DURABLE,
+  tls?: RedisTls,
+): Promise<RedisServer> {
   for (let attempt = 0; ; attempt++) {
     try {
-      return await startAt(await freePort(), args)
+      return await startAt(await freePort(), args, tls)
     } catch (error) {
       // Somebody else took the port between looking and listening.
       if (attempt === 2) throw error
@@ -53,15 +63,19 @@ export async function startRedis(args: readonly string[] = DURABLE): Promise<Red
   }
 }
 
-async function startAt(port: number, args: readonly string[]): Promise<RedisServer> {
+async function startAt(
+  port: number,
+  args: readonly string[],
+  tls: RedisTls | undefined,
+): Promise<RedisServer> {
   let folder = mkdtempSync(join(tmpdir(), 'writ-redis-'))
   let child: ChildProcess
   let admin: Redis
 
   async function start(): Promise<void> {
-    const base = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '']
-    child = await launch([...base, '--maxmemory-policy', 'noeviction', ...args], port)
-    admin = new Redis({ host: '127.0.0.1', port, maxRetriesPerRequest: 2 })
+    const base = [...listenArgs(port, tls), '--bind', '127.0.0.1', '--dir', folder, '--save', '']
+    child = await launch([...base, '--maxmemory-policy', 'noeviction', ...args], port, tls)
+    admin = new Redis({ ...reach(port, tls), maxRetriesPerRequest: 2 })
     admin.on('error', () => undefined)
     for (;;) {
       if (
@@ -84,7 +98,7 @@ async function startAt(port: number, args: readonly string[]): Promise<RedisServ
   return {
     host: '127.0.0.1',
     port,
-    url: `redis://127.0.0.1:${port}`,
+    url: `${tls === undefined ? 'redis' : 'rediss'}://127.0.0.1:${port}`,
     get admin() {
       return admin
     },
@@ -114,18 +128,15 @@ export interface SentinelSetup {
 }
 
 /** A primary, its replicas, and one Sentinel that promotes a replica within about a second. */
-export async function startSentinel(replicaCount = 1): Promise<SentinelSetup> {
-  const primary = await startRedis(['--repl-diskless-sync-delay', '0'])
+export async function startSentinel(replicaCount = 1, tls?: RedisTls): Promise<SentinelSetup> {
+  const primary = await startRedis(['--repl-diskless-sync-delay', '0'], tls)
   const replicas: RedisServer[] = []
   for (let n = 0; n < replicaCount; n++) {
     replicas.push(
-      await startRedis([
-        '--replicaof',
-        '127.0.0.1',
-        String(primary.port),
-        '--repl-diskless-sync-delay',
-        '0',
-      ]),
+      await startRedis(
+        ['--replicaof', '127.0.0.1', String(primary.port), '--repl-diskless-sync-delay', '0'],
+        tls,
+      ),
     )
   }
   await until(
@@ -142,7 +153,7 @@ export async function startSentinel(replicaCount = 1): Promise<SentinelSetup> {
   writeFileSync(
     file,
     [
-      `port ${port}`,
+      ...listenArgs(port, tls).join(' ').split(/ ?--/).slice(1),
       'bind 127.0.0.1',
       `dir ${folder}`,
       `sentinel monitor writ 127.0.0.1 ${primary.port} 1`,
@@ -150,8 +161,8 @@ export async function startSentinel(replicaCount = 1): Promise<SentinelSetup> {
       'sentinel failover-timeout writ 2000',
     ].join('\n'),
   )
-  const child = await launch([file, '--sentinel'], port)
-  const admin = new Redis({ host: '127.0.0.1', port })
+  const child = await launch([file, '--sentinel'], port, tls)
+  const admin = new Redis(reach(port, tls))
   admin.on('error', () => undefined)
   await until(async () => {
     const known = (await admin.call('SENTINEL', 'replicas', 'writ')) as unknown[]
@@ -179,7 +190,7 @@ export interface ClusterSetup {
 }
 
 /** Three primaries, each with a replica. */
-export async function startCluster(): Promise<ClusterSetup> {
+export async function startCluster(tls?: RedisTls): Promise<ClusterSetup> {
   const args = [
     '--cluster-enabled',
     'yes',
@@ -187,8 +198,9 @@ export async function startCluster(): Promise<ClusterSetup> {
     '1000',
     '--repl-diskless-sync-delay',
     '0',
+    ...(tls === undefined ? [] : ['--tls-cluster', 'yes']),
   ]
-  const started = await Promise.allSettled(Array.from({ length: 6 }, () => startRedis([...args])))
+  const started = await Promise.allSettled(Array.from({ length: 6 }, () => startRedis(args, tls)))
   const servers = started.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
   const failed = started.find((each) => each.status === 'rejected')
   if (failed !== undefined) {
@@ -279,15 +291,27 @@ async function isFree(port: number): Promise<boolean> {
   return free
 }
 
-async function launch(args: readonly string[], port: number): Promise<ChildProcess> {
+function listenArgs(port: number, tls: RedisTls | undefined): string[] {
+  if (tls === undefined) return ['--port', String(port)]
+  return ['--port', '0', '--tls-port', String(port), '--tls-replication', 'yes', ...tls.args]
+}
+
+function reach(port: number, tls: RedisTls | undefined): RedisOptions {
+  return { host: '127.0.0.1', port, ...(tls === undefined ? {} : { tls: tls.client }) }
+}
+
+async function launch(
+  args: readonly string[],
+  port: number,
+  tls: RedisTls | undefined,
+): Promise<ChildProcess> {
   const child = spawn('redis-server', args, { stdio: 'ignore' })
   running.add(child)
   child.once('exit', () => running.delete(child))
   await until(async () => {
     if (child.exitCode !== null) return true
     const redis = new Redis({
-      host: '127.0.0.1',
-      port,
+      ...reach(port, tls),
       lazyConnect: true,
       retryStrategy: () => null,
     })
