@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { once } from '../../src/admin/idempotency.ts'
+import { once, StillRunning } from '../../src/admin/idempotency.ts'
 import { memoryLedger } from '../../src/ledger/memory.ts'
 import { Refusal } from '../../src/refusal.ts'
-import { type CallOptions, openRig, type Rig } from './rig.ts'
+import { type Called, type CallOptions, openRig, type Rig } from './rig.ts'
 
 const rig = await openRig()
 after(() => rig.close())
@@ -17,8 +17,18 @@ function send(body: object, key: string, options: CallOptions = {}, on: Rig = ri
 }
 const asked = (value: string) => ({ targets: [{ kind: 'jti', value }], reason: 'twice' })
 
+/** Sent again for as long as it is told to, as a slow machine may have to. */
+async function sendUntilDone(body: object, key: string): Promise<Called> {
+  for (;;) {
+    const called = await send(body, key)
+    if (called.headers.get('retry-after') === null) return called
+  }
+}
+
+/** By the target alone: what is random in an id may look like it. */
 async function madeOf(value: string, on: Rig = rig): Promise<number> {
-  return (await on.call('GET', `/v1/revocations?text=${value}`)).body.items.length
+  const { items } = (await on.call('GET', '/v1/revocations?kind=jti&limit=200')).body
+  return items.filter(({ target }: { target: { value: string } }) => target.value === value).length
 }
 
 test('a revocation needs a key, of one form', async () => {
@@ -59,7 +69,9 @@ test('keys of two admins have nothing to do with each other', async () => {
 })
 
 test('of many at once one does it, and the others are told the same', async () => {
-  const all = await Promise.all(Array.from({ length: 20 }, () => send(asked('race'), 'race')))
+  const all = await Promise.all(
+    Array.from({ length: 20 }, () => sendUntilDone(asked('race'), 'race')),
+  )
   const answers = new Set(all.map(({ status, body }) => `${status} ${JSON.stringify(body)}`))
   assert.equal(answers.size, 1, [...answers].join('\n'))
   assert.equal(all[0]?.status, 201)
@@ -182,11 +194,17 @@ test('of many that take over from one who died, one does it', async () => {
     assert.equal(begunAt, 1000)
     return { status: 200, body: times }
   }
-  const all = await Promise.all(
-    Array.from({ length: 20 }, () => once(keyed, request, run, () => false)),
-  )
+  const untilDone = async (): Promise<unknown> => {
+    try {
+      return (await once(keyed, request, run, () => false)).body
+    } catch (error) {
+      if (error instanceof StillRunning) return untilDone()
+      throw error
+    }
+  }
+  const all = await Promise.all(Array.from({ length: 20 }, untilDone))
   assert.equal(times, 1)
-  assert.deepEqual(new Set(all.map(({ body }) => body)), new Set([1]))
+  assert.deepEqual(new Set(all), new Set([1]))
 })
 
 function bound<T extends object>(object: T): T {
