@@ -21,7 +21,7 @@ export async function answerPoll(
   ctx: Context,
   ring: FeedRing,
   query: Extract<FeedQuery, { how: 'poll' }>,
-  stop: AbortSignal,
+  over: AbortSignal,
 ): Promise<void> {
   ctx.set('Cache-Control', 'no-store')
   if (ctx.method === 'HEAD') {
@@ -45,16 +45,15 @@ export async function answerPoll(
     return news > 0 || reader.leftBehind
   }
   await new Promise<void>((resolve) => {
-    const over = setTimeout(answer, query.waitSeconds * 1000)
+    const waited = setTimeout(answer, query.waitSeconds * 1000)
     function answer(): void {
-      clearTimeout(over)
+      clearTimeout(waited)
       resolve()
     }
     wake = () => {
       if (collect()) answer()
     }
-    stop.addEventListener('abort', answer, { once: true })
-    ctx.res.once('close', answer)
+    over.addEventListener('abort', answer, { once: true })
     wake()
   })
   reader.close()
@@ -70,8 +69,9 @@ export async function answerPoll(
   }
   ctx.type = 'application/json'
   ctx.body = Readable.from(pieces(events, reader.id))
-  const late = setTimeout(() => ctx.res.destroy(), TAKEN_MS)
-  ctx.res.once('close', () => clearTimeout(late))
+  // When the server stops it cuts off by itself who is late.
+  const late = setTimeout(() => ctx.res.destroy(), TAKEN_MS).unref()
+  over.addEventListener('abort', () => clearTimeout(late), { once: true })
 }
 
 /** In pieces, so that a slow reader does not hold a second copy of everything. */

@@ -29,26 +29,29 @@ export function createFeedStreams(
   limits: Pick<Limits, 'feedStreams' | 'feedStreamsPerAddress' | 'feedBacklogBytes'>,
 ): FeedStreams {
   const ring = new FeedRing(transport, limits.feedBacklogBytes)
-  const ends = new Set<() => void>()
+  const open = new Set<AbortController>()
   /** Followers by the peer's address: one peer must not keep all others from hearing the feed. */
   const byAddress = new Map<string, number>()
   let closed = false
 
-  /** Takes a place until the response is over; `end` is called when the server stops before that. */
-  function take(ctx: Context, end: () => void): boolean {
-    const address = ctx.req.socket.remoteAddress ?? ''
+  /** Takes a place until the response is over; aborted then, and when the server stops before that. */
+  function take({ req, res }: Context): AbortSignal | undefined {
+    const address = req.socket.remoteAddress ?? ''
     const ofAddress = byAddress.get(address) ?? 0
-    const full = ends.size >= limits.feedStreams || ofAddress >= limits.feedStreamsPerAddress
-    if (closed || full) return false
-    ends.add(end)
+    const full = open.size >= limits.feedStreams || ofAddress >= limits.feedStreamsPerAddress
+    if (closed || full) return undefined
+    const over = new AbortController()
+    open.add(over)
     byAddress.set(address, ofAddress + 1)
-    ctx.res.once('close', () => {
-      ends.delete(end)
+    // The one listener of its kind here: a response that is piped to has nearly as many as Node allows.
+    res.once('close', () => {
+      open.delete(over)
       const left = (byAddress.get(address) ?? 1) - 1
       if (left === 0) byAddress.delete(address)
       else byAddress.set(address, left)
+      over.abort()
     })
-    return true
+    return over.signal
   }
 
   function serve(ctx: Context): void | Promise<void> {
@@ -56,8 +59,8 @@ export function createFeedStreams(
     if (typeof query === 'string') {
       return answerError(ctx, { status: 400, error: 'invalid_request', description: query })
     }
-    const stop = new AbortController()
-    if (!take(ctx, () => stop.abort())) {
+    const over = take(ctx)
+    if (over === undefined) {
       return answerError(ctx, {
         status: 503,
         error: 'temporarily_unavailable',
@@ -65,18 +68,18 @@ export function createFeedStreams(
         retryAfterSeconds: 5,
       })
     }
-    if (query.how === 'poll') return answerPoll(ctx, ring, query, stop.signal)
-    answerStream(ctx, ring, query.after, stop.signal)
+    if (query.how === 'poll') return answerPoll(ctx, ring, query, over)
+    answerStream(ctx, ring, query.after, over)
   }
 
   return {
     get open() {
-      return ends.size
+      return open.size
     },
     serve,
     close() {
       closed = true
-      for (const end of ends) end()
+      for (const over of open) over.abort()
       ring.close().catch(() => undefined)
     },
   }
@@ -86,7 +89,7 @@ function answerStream(
   ctx: Context,
   ring: FeedRing,
   after: string | undefined,
-  stop: AbortSignal,
+  over: AbortSignal,
 ): void {
   ctx.respond = false
   const { res } = ctx
@@ -119,7 +122,10 @@ function answerStream(
     }
   }
   res.on('drain', write)
-  res.once('close', () => reader.close())
-  stop.addEventListener('abort', () => res.end(), { once: true })
+  const end = () => {
+    reader.close()
+    res.end()
+  }
+  over.addEventListener('abort', end, { once: true })
   write()
 }

@@ -8,6 +8,7 @@ import type { FeedAnswer } from '../../src/revocation/http-feed-events.ts'
 import { memoryFeed } from '../../src/revocation/memory-feed.ts'
 import { type FEED_LIMITS, type FeedServer, startFeedServer } from '../support/feed-server.ts'
 import { until } from '../support/redis.ts'
+import { send, startFixture } from './fixture.ts'
 
 async function serving(
   t: { after(stop: () => Promise<void>): void },
@@ -278,4 +279,20 @@ test('the headers alone end at once, streaming or polling', async (t) => {
     assert.equal(await response.text(), '')
   }
   await until(() => server.streams.open === 0)
+})
+
+test('what a broker waits for at the end of an answer is less than Node warns of', async (t) => {
+  const fixture = await startFixture()
+  t.after(() => fixture.close())
+  const warnings: string[] = []
+  const note = ({ name, message }: Error) => void warnings.push(`${name}: ${message}`)
+  process.on('warning', note)
+  t.after(() => process.off('warning', note))
+  for (const wait of [0, 1]) {
+    const url = `${fixture.issuer}/revocations?wait=${wait}`
+    assert.equal((await send(url, { headers: JSON_TYPE })).status, 200)
+  }
+  // Warnings are told of a moment later.
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.deepEqual(warnings, [])
 })
