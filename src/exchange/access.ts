@@ -8,7 +8,6 @@ import { mintToken, newJti } from '../mint/mint.ts'
 import type { Decision } from '../policy/engine.ts'
 import { refuse } from '../refusal.ts'
 import { ACTION_SCOPE, SESSION_SCOPE, type TokenClaims } from '../token/claims.ts'
-import { sessionId } from '../token/session-id.ts'
 import type { Broker, ExchangeRequest } from './broker.ts'
 import type { Caller } from './caller.ts'
 import { ceilingOf, decideWithKey, expiryOf, type Prepared } from './prepared.ts'
@@ -68,7 +67,7 @@ export function prepareAccess(trail: Trail, caller: Caller, broker: Broker): Pre
     jti: newJti(),
     iat: issuedAt,
     exp: expiresAt,
-    sid: sessionId(caller.workload.id, caller.principal, key.binding),
+    sid: key.session,
     ...(task === undefined ? {} : { txn: task }),
     ...(caller.via.length === 0 ? {} : { via: caller.via }),
     scope: action === undefined ? SESSION_SCOPE : ACTION_SCOPE,

@@ -8,16 +8,18 @@ import { ACTION_SCOPE, type Actor, SESSION_SCOPE } from '../token/claims.ts'
 import { type DelegationClaims, MAX_DELEGATION_DEPTH } from '../token/delegation.ts'
 import type { Broker } from './broker.ts'
 import type { Caller, Subject } from './caller.ts'
-import { keysNamedBy } from './key-candidates.ts'
+import { type Candidates, keysNamedBy } from './key-candidates.ts'
 import type { Trail } from './trail.ts'
 
 /** What the subject of a request makes of its caller. */
-export type Acting = Pick<Caller, 'principal' | 'act' | 'actors' | 'via' | 'keys' | 'endsAt'>
+export type Acting = Pick<Caller, 'principal' | 'act' | 'actors' | 'via' | 'endsAt'> & {
+  readonly keys: Candidates
+}
 
 export interface ActingOptions {
   readonly trail: Trail
   readonly broker: Broker
-  readonly keys: Caller['keys']
+  readonly keys: Candidates
 }
 
 const USUAL_DEPTH = 5

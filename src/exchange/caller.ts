@@ -12,6 +12,9 @@ export type Subject =
   | { readonly kind: 'user'; readonly user: User }
   | { readonly kind: 'delegation'; readonly delegation: DelegationClaims }
 
+/** A key that may hold the token, and the session that it would be of. */
+export type SessionKey = KeyCandidate & { readonly session: string }
+
 /** Who asks, as far as it is proved; nothing else of the request is believed. */
 export interface Caller {
   readonly workload: Workload
@@ -24,7 +27,7 @@ export interface Caller {
   /** Every delegation and session before this one. */
   readonly via: readonly string[]
   /** Keys that were proved and that the subject allows, the preferred one first. Never none. */
-  readonly keys: readonly [KeyCandidate, ...KeyCandidate[]]
+  readonly keys: readonly [SessionKey, ...SessionKey[]]
   /** All keys that were proved, whether or not the subject allows them to hold the token. */
   readonly provedKeys: readonly KeyCandidate[]
   /** To be spent before anything is minted. */

@@ -16,7 +16,6 @@ import {
   MAX_DELEGATION_LIFETIME_SECONDS,
 } from '../token/delegation.ts'
 import { keyName } from '../token/key-name.ts'
-import { sessionId } from '../token/session-id.ts'
 import { actorOf, mostActors } from './acting.ts'
 import type { Broker, Delegation, ExchangeRequest } from './broker.ts'
 import type { Caller } from './caller.ts'
@@ -68,8 +67,7 @@ export function prepareDelegation(
     decision.lifetimeSeconds,
     MAX_DELEGATION_LIFETIME_SECONDS,
   ])
-  const { binding } = caller.keys[0]
-  const sid = sessionId(caller.workload.id, caller.principal, binding)
+  const { binding, session: sid } = caller.keys[0]
   const claims: DelegationClaims = {
     iss: broker.issuer,
     aud: broker.issuer,

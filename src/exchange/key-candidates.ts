@@ -11,7 +11,8 @@ export interface KeyCandidate {
   readonly binding: Binding
 }
 
-type Candidates = readonly [KeyCandidate, ...KeyCandidate[]]
+/** The preferred one first; never none. */
+export type Candidates = readonly [KeyCandidate, ...KeyCandidate[]]
 
 /**
  * The keys of a request, the preferred one first: who sends a DPoP proof wants that key.

@@ -4,10 +4,8 @@ import type { Decision, DecisionInput } from '../policy/engine.ts'
 import { refuse } from '../refusal.ts'
 import type { SigningKey } from '../token/jws.ts'
 import { keyName } from '../token/key-name.ts'
-import { sessionId } from '../token/session-id.ts'
 import type { Broker, Granted } from './broker.ts'
-import type { Caller } from './caller.ts'
-import type { KeyCandidate } from './key-candidates.ts'
+import type { Caller, SessionKey } from './caller.ts'
 import type { Trail } from './trail.ts'
 
 /** A token that has been decided upon; it is recorded, then signed. */
@@ -52,12 +50,11 @@ export function decideWithKey(
   caller: Caller,
   broker: Broker,
   question: Question,
-): { decision: Decision; key: KeyCandidate } {
+): { decision: Decision; key: SessionKey } {
   const about = { ...aboutCaller(trail, caller), ...question }
-  const decide = (key: KeyCandidate) => {
-    const { workload, principal } = caller
+  const decide = (key: SessionKey) => {
     trail.key = keyName(key.binding)
-    trail.session = sessionId(workload.id, principal, key.binding)
+    trail.session = key.session
     const decision = broker.policies.decide({ ...about, binding: key.kind })
     trail.decision = decision
     if (decision.effect === 'deny') refuse({ code: 'policy_denied', policies: decision.policies })

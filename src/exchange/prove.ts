@@ -15,7 +15,7 @@ import { sessionId } from '../token/session-id.ts'
 import { actFor } from './acting.ts'
 import type { Broker } from './broker.ts'
 import type { Caller, Subject } from './caller.ts'
-import { keysOf } from './key-candidates.ts'
+import { type Candidates, type KeyCandidate, keysOf } from './key-candidates.ts'
 import { verifySenderProof } from './sender-proof.ts'
 import type { Trail } from './trail.ts'
 
@@ -108,7 +108,7 @@ function subjectOf({ request }: Trail, broker: Broker): Subject | undefined | Pr
   }
 }
 
-function callerOf(trail: Trail, broker: Broker, keys: Caller['keys'], evidence: Evidence): Caller {
+function callerOf(trail: Trail, broker: Broker, keys: Candidates, evidence: Evidence): Caller {
   const { client, certified, actor, subject, proof } = evidence
   const workload = theWorkload(evidence)
   trail.workload = workload
@@ -123,14 +123,21 @@ function callerOf(trail: Trail, broker: Broker, keys: Caller['keys'], evidence: 
   trail.principal = acting.principal
   trail.actors = acting.actors
   trail.links = acting.via
-  trail.session = sessionId(workload.id, acting.principal, acting.keys[0].binding)
-  trail.key = keyName(acting.keys[0].binding)
+  const withSession = (key: KeyCandidate) => ({
+    ...key,
+    session: sessionId(workload.id, acting.principal, key.binding),
+  })
+  const [preferred, ...others] = acting.keys
+  const holder = withSession(preferred)
+  trail.session = holder.session
+  trail.key = keyName(holder.binding)
   const ends = [workload, certified, client?.workload, actor].map(
     (each) => each?.expiresAt ?? Number.POSITIVE_INFINITY,
   )
   return {
     ...acting,
     workload,
+    keys: [holder, ...others.map(withSession)],
     provedKeys: keys,
     subject,
     proof,

@@ -1,6 +1,5 @@
 import type { Subject } from '../revocation/target.ts'
 import { keyName } from '../token/key-name.ts'
-import { sessionId } from '../token/session-id.ts'
 import type { Broker } from './broker.ts'
 import type { Caller } from './caller.ts'
 import type { Trail } from './trail.ts'
@@ -21,7 +20,6 @@ export function checkRevocations(
 ): void {
   const { workload, principal, actors, via, keys, provedKeys, subject } = caller
   const delegation = subject?.kind === 'delegation' ? subject.delegation : undefined
-  const session = ({ binding }: Caller['keys'][0]) => sessionId(workload.id, principal, binding)
   const common: Omit<Subject, 'session'> = {
     agents: actors.length === 0 ? [workload.id] : actors,
     principal,
@@ -32,8 +30,7 @@ export function checkRevocations(
     issuedAt: delegation?.iat ?? Math.floor(request.now),
   }
   for (const key of provedKeys) {
-    const holder = keys.includes(key) ? key : keys[0]
-    const subjectOfKey = { ...common, session: session(holder), key: keyName(key.binding) }
-    revocations.check(subjectOfKey, request.now)
+    const { session } = keys.find(({ binding }) => binding === key.binding) ?? keys[0]
+    revocations.check({ ...common, session, key: keyName(key.binding) }, request.now)
   }
 }

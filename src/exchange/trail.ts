@@ -90,8 +90,20 @@ export function eventRecord(trail: Trail, event: string): AuditRecord {
 /** What is shown of an identity: many times what a real one has, and less than a book takes. */
 const MAX_SHOWN = { attributes: 32, values: 16, bytes: 12 * 1024 }
 
+/** A workload that is remembered asks many times. */
+const shownIdentities = new WeakMap<Workload, SessionIdentity>()
+
 /** How the workload proved who it is, as the book of sessions shows it. */
-export function identityOf({ kind, issuer, expiresAt, attributes }: Workload): SessionIdentity {
+export function identityOf(workload: Workload): SessionIdentity {
+  let identity = shownIdentities.get(workload)
+  if (identity === undefined) {
+    identity = readIdentity(workload)
+    shownIdentities.set(workload, identity)
+  }
+  return identity
+}
+
+function readIdentity({ kind, issuer, expiresAt, attributes }: Workload): SessionIdentity {
   const shown: Record<string, string | readonly string[]> = {}
   let bytes = 0
   for (const [name, value] of Object.entries(attributes).slice(0, MAX_SHOWN.attributes)) {

@@ -3,6 +3,7 @@ import type { JsonObject } from '../lib/json.ts'
 import { unavailable } from './bounds.ts'
 import { checkList, checkName, documentOf, keptDocument } from './document-bounds.ts'
 import type { Document, DocumentOptions, Documents } from './documents.ts'
+import { purger } from './sqlite-purge.ts'
 
 /** The way to the ledger's own connection. */
 export interface SqliteConnection {
@@ -115,7 +116,7 @@ export function sqliteDocuments({
       database.exec(SCHEMA)
       prepared = prepare(database)
     },
-    purge: (now) => void sql().purge.run(now, PURGED_PER_COMMIT),
+    purge: purger((now, atMost) => Number(sql().purge.run(now, atMost).changes), PURGED_PER_COMMIT),
   }
 }
 

@@ -11,6 +11,7 @@ import {
 import { KEPT_ACTIONS, merged } from './session-merge.ts'
 import { parseAction, parseSession, sessionText } from './session-text.ts'
 import type { SqliteConnection, SqlitePart } from './sqlite-documents.ts'
+import { purger } from './sqlite-purge.ts'
 
 export interface SqliteSessionsOptions extends SqliteConnection {
   /** Seconds since the epoch. */
@@ -97,12 +98,14 @@ export function sqliteSessions(
       database.exec(SCHEMA)
       prepared = prepare(database)
     },
-    purge(now) {
-      for (const { id } of sql().over.all(now - KEEP_SECONDS, PURGED_PER_COMMIT)) {
+    purge: purger((now, atMost) => {
+      const over = sql().over.all(now - KEEP_SECONDS, atMost)
+      for (const { id } of over) {
         sql().drop.run(String(id))
         sql().dropActions.run(String(id))
       }
-    },
+      return over.length
+    }, PURGED_PER_COMMIT),
   }
 }
 

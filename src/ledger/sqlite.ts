@@ -25,6 +25,7 @@ import {
 import type { Ledger } from './ledger.ts'
 import { sqliteDocuments } from './sqlite-documents.ts'
 import { openFile } from './sqlite-file.ts'
+import { purger } from './sqlite-purge.ts'
 import { sqliteSessions } from './sqlite-sessions.ts'
 
 export interface SqliteLedgerOptions {
@@ -62,13 +63,18 @@ export function sqliteLedger(options: SqliteLedgerOptions): Ledger {
   let since = Number.POSITIVE_INFINITY
   let closing = false
 
+  const purge = purger(
+    (now, atMost) => Number(statements?.purge.run(Math.floor(now), atMost).changes ?? 0),
+    PURGED_PER_COMMIT,
+  )
+
   const commits = new GroupCommit<Work>({
     commit(batch) {
       if (database === undefined || statements === undefined) throw unavailable('not open')
       const now = clock()
       try {
         database.exec('BEGIN IMMEDIATE')
-        statements.purge.run(Math.floor(now), PURGED_PER_COMMIT)
+        purge(now)
         documents?.purge(now)
         sessions?.purge(now)
         for (const work of batch) work(now)

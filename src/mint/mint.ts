@@ -1,12 +1,10 @@
 /** Signs access tokens (RFC 9068) and delegation tokens. What they say has been decided and recorded before. */
-import { randomBytes } from 'node:crypto'
-import { encodeBase64url } from '../lib/base64url.ts'
 import type { JsonObject } from '../lib/json.ts'
+import { randomId } from '../lib/random-id.ts'
 import type { TokenClaims } from '../token/claims.ts'
 import { DELEGATION_TYP, type DelegationClaims } from '../token/delegation.ts'
 import { encodeHeader, type SigningKey, signSegments } from '../token/jws.ts'
 
-const JTI_BYTES = 16
 const headerSegments = new WeakMap<SigningKey, string>()
 
 /** The compact access token. Header: `typ: at+jwt`, `alg` and `kid` of the key, nothing else. */
@@ -27,5 +25,5 @@ export function mintDelegation(claims: DelegationClaims, key: SigningKey): strin
 
 /** A token's identity: 128 random bits. */
 export function newJti(): string {
-  return encodeBase64url(randomBytes(JTI_BYTES))
+  return randomId()
 }

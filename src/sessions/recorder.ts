@@ -15,7 +15,7 @@ export interface SessionRecorderOptions {
   readonly origin: string
   /** Seconds since the epoch. */
   readonly clock?: () => number
-  /** How often it writes; 500. */
+  /** How often it writes; 1,000. */
   readonly everyMs?: number
   /** Told when a writing failed; it is tried again. */
   readonly onError?: (error: unknown) => void
@@ -75,7 +75,7 @@ export function createSessionRecorder(options: SessionRecorderOptions): SessionR
 
   const timer = setInterval(() => {
     if (writing === undefined) flush().catch((error: unknown) => onError?.(error))
-  }, options.everyMs ?? 500).unref()
+  }, options.everyMs ?? 1000).unref()
 
   return {
     note(record, identity) {
