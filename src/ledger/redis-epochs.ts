@@ -105,8 +105,28 @@ function parseGuard(guard: string): Guard | undefined {
 /** Whether every slot of the first list is in the second. */
 function isWithin(slots: string, all: string): boolean {
   if (slots === all) return true
-  const ranges = (text: string): number[][] => text.split(',').map((r) => r.split('-').map(Number))
-  return ranges(slots).every(([first = -1, last = -1]) =>
-    ranges(all).some(([from = -1, to = -2]) => first >= from && last <= to),
+  return rangesOf(slots).every(([first = -1, last = -1]) =>
+    rangesOf(all).some(([from = -1, to = -2]) => first >= from && last <= to),
   )
+}
+
+type Ranges = readonly (readonly number[])[]
+const ranges = new WeakMap<Epoch, Ranges>()
+
+/**
+ * Whether the slot was the server's when its epoch began. Of one that it got since then it may have
+ * nothing, until brokers have seen that and begun another.
+ */
+export function coversSlot(epoch: Epoch, slot: number): boolean {
+  let known = ranges.get(epoch)
+  if (known === undefined) {
+    known = rangesOf(parseGuard(epoch.guard)?.slots ?? '')
+    ranges.set(epoch, known)
+  }
+  return known.some(([first = -1, last = -2]) => slot >= first && slot <= last)
+}
+
+/** Where one server has all slots, they are `-`, and nobody asks for another than the first. */
+function rangesOf(slots: string): Ranges {
+  return slots.split(',').map((range) => range.split('-').map(Number))
 }

@@ -7,7 +7,7 @@ import { Refusal } from '../refusal.ts'
 import type { Epoch } from '../revocation/feed.ts'
 import { checkEpoch, unavailable } from './bounds.ts'
 import type { Command, Reply } from './redis-batch.ts'
-import { type EpochOptions, standingEpoch } from './redis-epochs.ts'
+import { coversSlot, type EpochOptions, standingEpoch } from './redis-epochs.ts'
 import { slotOf } from './redis-keys.ts'
 import { type Link, LinkLost } from './redis-link.ts'
 import { type Place, type Topology, topologyOf } from './redis-topology.ts'
@@ -94,10 +94,12 @@ export function redisPlaces(options: PlacesOptions): Places {
 
   /** Where the tag's marks are, and the epoch they are made in. */
   function placeOf(tag: string): { link: Link; epoch: Epoch } {
-    const link = topology.linkOf(topology.kind === 'cluster' ? slotOf(tag) : 0)
+    const slot = topology.kind === 'cluster' ? slotOf(tag) : 0
+    const link = topology.linkOf(slot)
     if (link?.server === undefined) throw unavailable(link?.problem ?? 'no server is known')
     const stale = role === 'verifier' && performance.now() - learnedMs > staleAfterMs
     if (link.epoch === undefined || stale) throw unavailable('the epoch of the store is not known')
+    if (!coversSlot(link.epoch, slot)) throw unavailable('the server has only just got the slot')
     return { link, epoch: link.epoch }
   }
 
