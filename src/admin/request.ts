@@ -45,7 +45,19 @@ export async function readBody(ctx: Context, schema: z.ZodType | undefined): Pro
     if (!(error instanceof JsonError)) throw error
     return invalid('', `the body is no strict JSON: ${error.message}`)
   }
+  const left = leftOut(json)
+  if (left !== undefined) invalid(pointerOf(left), 'means nothing here')
   return checked(schema, json, pointerOf)
+}
+
+/** The member that zod leaves out of what it takes without a word: the answer would be about something else. */
+function leftOut(json: Json): readonly string[] | undefined {
+  if (typeof json !== 'object' || json === null) return undefined
+  for (const [name, value] of Object.entries(json)) {
+    const within = name === '__proto__' ? [] : leftOut(value)
+    if (within !== undefined) return [name, ...within]
+  }
+  return undefined
 }
 
 async function receive(ctx: Context): Promise<Buffer> {

@@ -54,11 +54,8 @@ export function createRoutes(parts: RouteParts): Middleware {
     [`GET ${PATHS.device}`]: page,
     [`POST ${PATHS.device}`]: (ctx) => {
       checkPage(ctx, site)
-      // Whoever had the page before has this cookie; oidc-provider fails over those who have not.
-      const before = cookieOf(ctx, PROVIDER_COOKIE)
-      if (before === undefined) refuseAdmin({ code: 'page_refused', check: 'csrf' })
       limits.check('user_code', ctx.req.socket.remoteAddress)
-      return parts.providePage(ctx)
+      return nextPage(ctx)
     },
     [`POST ${PATHS.deviceAuthorization}`]: parts.oauth,
     [`POST ${PATHS.token}`]: parts.oauth,
@@ -103,7 +100,14 @@ export function createRoutes(parts: RouteParts): Middleware {
       return ceremony(() => interactions[step as 'options' | 'finish' | 'cancel'](ctx, uid))
     }
     const back = [PATHS.authorization, PATHS.device].some((path) => ctx.path.startsWith(`${path}/`))
-    return back && ctx.method === 'GET' ? page : undefined
+    return back && ctx.method === 'GET' ? nextPage : undefined
+  }
+
+  /** Whoever had the page before has its cookie; oidc-provider fails over those who have not. */
+  function nextPage(ctx: Context): Promise<void> {
+    const before = cookieOf(ctx, PROVIDER_COOKIE)
+    if (before === undefined) refuseAdmin({ code: 'signin_required', why: 'unknown' })
+    return page(ctx)
   }
 
   function page(ctx: Context): Promise<void> {

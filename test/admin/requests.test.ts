@@ -35,6 +35,14 @@ const STRICT: readonly (readonly [
   ['a time of another form', 'GET', '/v1/sessions?since=yesterday', {}, 400, 'since'],
   ['a query without end', 'GET', `/v1/sessions?text=${'a'.repeat(9000)}`, {}, 400, ''],
   ['a member nobody knows', 'POST', PREVIEW, { body: { ...BODY, all: true } }, 400, '/all'],
+  [
+    '__proto__ as an argument',
+    'POST',
+    '/v1/policies/explain',
+    { body: '{"workload":"a","server":"b","arguments":{"to":[{"__proto__":1}]}}' },
+    400,
+    '/arguments/to/0/__proto__',
+  ],
   ['a member twice', 'POST', PREVIEW, { body: '{"targets":[],"targets":[]}' }, 400, ''],
   ['no JSON', 'POST', PREVIEW, { body: '{' }, 400, ''],
   ['no object', 'POST', PREVIEW, { body: '[]' }, 400, ''],
@@ -71,7 +79,7 @@ const STRICT: readonly (readonly [
     413,
     undefined,
   ],
-  ['a body where there is none', 'DELETE', '/v1/people/bob', { body: {} }, 400, ''],
+  ['a member of what may be left out', 'DELETE', '/v1/people/bob', { body: BODY }, 400, '/targets'],
   ['no such path', 'GET', '/v1/nothing', {}, 404, undefined],
   ['no such version', 'GET', '/v1', {}, 404, undefined],
   ['a slash at the end', 'GET', '/v1/sessions/', {}, 404, undefined],
@@ -99,6 +107,22 @@ for (const [name, method, path, options, status, pointer] of STRICT) {
 test('a method that is not supported names those that are', async () => {
   const { headers } = await call('PUT', '/v1/revocations')
   assert.equal(headers.get('allow'), 'GET, POST')
+})
+
+test('a body where there is none is no request', async () => {
+  const { port, hostname } = new URL(rig.url)
+  const told = await new Promise<string>((resolve, reject) => {
+    const headers = { authorization: 'Test admin', 'content-length': 2 }
+    const sent = request({ port, hostname, path: '/v1/me', headers }, async (response) => {
+      let text = ''
+      for await (const chunk of response) text += chunk
+      resolve(text)
+    })
+    sent.on('error', reject)
+    sent.end('{}')
+  })
+  const { code, detail } = JSON.parse(told)
+  assert.deepEqual([code, detail], ['request_invalid', 'a body means nothing here'])
 })
 
 test('a body that is sent in pieces is too large as well', async () => {

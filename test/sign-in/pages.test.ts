@@ -97,6 +97,8 @@ test('everything else beneath the two paths is nothing, and what is not theirs g
     ['POST', '/oauth/authorize', 404],
     ['DELETE', '/oauth/token', 404],
     ['GET', '/sign-in/with-passkey/abc', 401],
+    ['GET', '/sign-in/device/abc', 401],
+    ['GET', '/oauth/authorize/abc', 401],
     ['GET', '/signing', 401],
     ['GET', '/.well-known/openid-configuration', 401],
   ]
@@ -217,6 +219,7 @@ test('who asks for pages that keep something, again and again, is asked to wait'
     const { status, headers } = await browser.open('/oauth/authorize?client_id=writ-console')
     assert.equal(status, 429)
     assert.ok(Number(headers['retry-after']) > 0)
+    assert.equal((await browser.submit('/sign-in/device', { user_code: 'BBBB-BBBB' })).status, 429)
   } finally {
     await busy.close()
   }
