@@ -16,6 +16,8 @@ import { checkTouched } from './touch.ts'
 /** The clocks of two brokers may differ by this much in all. */
 const CLOCKS_DIFFER_SECONDS = 4
 const HISTORY_PAGE = 500
+/** Ten digits reach beyond the year 2200; a time in milliseconds has more, and no store keeps it. */
+const FARTHEST_END_SECONDS = 9_999_999_999
 
 /**
  * What has to be right before anything is recorded or changed.
@@ -31,7 +33,9 @@ export async function checkRevoke(call: Call<unknown, NewRevocations>): Promise<
     const known = knownAs(target, call.parts.catalogue())
     if (known !== undefined) invalid(pointer, `is no server's resource; one is ${known}`)
   })
-  if (body.until !== undefined && body.until <= now) invalid('/until', 'is in the past')
+  const { until = FARTHEST_END_SECONDS } = body
+  if (until <= now) invalid('/until', 'is in the past')
+  if (until > FARTHEST_END_SECONDS) invalid('/until', 'is too far off; leave it out')
   if (isWide(targets)) await checkTouched(call, actionHash(body), body.touch)
 }
 

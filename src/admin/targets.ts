@@ -11,6 +11,8 @@ import { commandOf } from './shell.ts'
 
 /** More at once than somebody who looks at each of them stops. */
 const MANY = 10
+/** `oidc:<alias of the issuer>:<sub>` */
+const OIDC_WORKLOAD = /^oidc:[A-Za-z0-9._-]{1,64}:./u
 const WIDE_KINDS: readonly Target['kind'][] = ['server', 'issuer', 'before']
 
 /** @throws {AdminRefusal} request_invalid, pointing at the target */
@@ -43,7 +45,7 @@ function targetOf({ kind, value, beneath, principal }: GivenTarget, pointer: str
 
 /** An id of another form is no workload's: it would stop nothing, and look as if it did. */
 function checkAgent(value: string, beneath: boolean, pointer: string): void {
-  if (value.startsWith('oidc:') || isSpiffeWorkload(value)) return
+  if (OIDC_WORKLOAD.test(value) || isSpiffeWorkload(value)) return
   try {
     parseSpiffeId(value)
   } catch (error) {

@@ -129,6 +129,11 @@ const WRONG: readonly (readonly [name: string, body: object, pointer: string])[]
     '/targets/0/value',
   ],
   [
+    'an agent of an issuer and nobody',
+    { targets: [{ kind: 'agent', value: 'oidc:ci' }], reason: 'x' },
+    '/targets/0/value',
+  ],
+  [
     'beneath for a principal',
     { targets: [{ kind: 'principal', value: 'a', beneath: true }], reason: 'x' },
     '/targets/0',
@@ -147,6 +152,11 @@ const WRONG: readonly (readonly [name: string, body: object, pointer: string])[]
   [
     'an end in the past',
     { targets: [{ kind: 'jti', value: 'a' }], reason: 'x', until: 5 },
+    '/until',
+  ],
+  [
+    'an end that no store keeps',
+    { targets: [{ kind: 'jti', value: 'a' }], reason: 'x', until: 10_000_000_000 },
     '/until',
   ],
   [
@@ -235,7 +245,10 @@ test('a preview names the live sessions that would stop, and changes nothing', a
       [{ kind: 'server', value: OTHER }, [`${BOT}/p-q`, `${BOT}/p/q`]],
       [{ kind: 'session', value: 'p3' }, [`${BOT}/p-q`]],
       [{ kind: 'issuer', value: 'user:corp' }, [`${BOT}/p/q`]],
-      [{ kind: 'before', value: String(Math.ceil(now)) }, [`${BOT}/p`, `${BOT}/p-q`, `${BOT}/p/q`]],
+      [
+        { kind: 'before', value: String(Math.ceil(Date.now() / 1000)) },
+        [`${BOT}/p`, `${BOT}/p-q`, `${BOT}/p/q`],
+      ],
       [{ kind: 'before', value: String(Math.ceil(now - 60)) }, []],
     ]
     for (const [target, workloads] of previews) {
