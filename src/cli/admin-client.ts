@@ -8,7 +8,7 @@ import type { Problem } from '../admin/schemas.ts'
 import { makeProof } from '../token/proof.ts'
 import { problemError, readProblem } from './admin-problem.ts'
 import { CliError } from './answer.ts'
-import { USER_HEADER, userName } from './control.ts'
+import { ISSUER_HEADER, USER_HEADER, userName } from './control.ts'
 import { type HttpAnswer, type HttpRequest, send } from './http.ts'
 import { showPrompt } from './login.ts'
 import type { SavedLogin } from './saved-login.ts'
@@ -49,8 +49,12 @@ const PATIENCE_MS = 30_000
 /** One request, with whatever says who asks. */
 type Ask = (request: Omit<HttpRequest, 'url' | 'socket'> & { path: string }) => Promise<HttpAnswer>
 
-export function clientOnSocket(socket: string): AdminClient {
-  const who = { [USER_HEADER]: userName() }
+/** @param issuer of the broker that is meant: no other answers */
+export function clientOnSocket(socket: string, issuer?: string): AdminClient {
+  const who = {
+    [USER_HEADER]: userName(),
+    ...(issuer === undefined ? {} : { [ISSUER_HEADER]: issuer }),
+  }
   return createClient('broker', 'the broker here', ({ path, headers, ...request }) =>
     send({ ...request, url: `http://localhost${path}`, socket, headers: { ...who, ...headers } }),
   )
@@ -77,7 +81,9 @@ export function clientOfLogin(login: SavedLogin): AdminClient {
     return await once(await login.accessToken(token))
   }
   return createClient('url', url, ask, async () => {
-    process.stderr.write('writ: this stops much: touch your passkey once more\n')
+    process.stderr.write(
+      'writ: this takes a passkey touched less than five minutes ago: sign in again, as with writ login\n',
+    )
     await login.signInAgain(showPrompt)
   })
 }

@@ -22,7 +22,7 @@ import { createHolders } from '../sessions/holders.ts'
 import { createSessionRecorder } from '../sessions/recorder.ts'
 import { createSignIn } from '../sign-in/sign-in.ts'
 import type { Parts } from './broker-parts.ts'
-import { localAdmin } from './control.ts'
+import { ISSUER_HEADER, localAdmin } from './control.ts'
 import type { Feed } from './feed.ts'
 import { messageOf } from './text.ts'
 
@@ -101,7 +101,7 @@ export async function openAdminSide(
   return {
     routes: [signIn.routes, api, consoleFiles({ url })],
     reports: reports({ ...{ clients: clientsOf(config), book, documents, audit, issuer } }),
-    local: forLocal(api),
+    local: forLocal(api, issuer),
     sessions: recorder,
     history,
     firstLink: () => signIn.firstLink(),
@@ -109,9 +109,23 @@ export async function openAdminSide(
   }
 }
 
-/** The API for those who can open the socket, and nothing besides. */
-export function forLocal(api: AdminApi): RequestListener {
-  return new Koa().use(api.as(async (ctx) => localAdmin(ctx.req))).callback() as RequestListener
+/** The API for those who can open the socket and mean this broker, and nothing besides. */
+export function forLocal(api: AdminApi, issuer: string): RequestListener {
+  return new Koa()
+    .use((ctx, next) => {
+      const meant = ctx.get(ISSUER_HEADER)
+      if (meant === '' || meant === issuer) return next()
+      ctx.status = 421
+      ctx.body = {
+        code: 'misdirected',
+        title: 'Another broker answers here',
+        status: 421,
+        detail: `it is that of ${issuer}; each needs an audit directory of its own`,
+      }
+      ctx.type = 'application/problem+json'
+    })
+    .use(api.as(async (ctx) => localAdmin(ctx.req)))
+    .callback() as RequestListener
 }
 
 function keptIn({ documents, sessions }: Ledger): { documents: Documents; book: SessionBook } {

@@ -31,7 +31,7 @@ export interface RunningBroker {
   readonly broker: Broker
   readonly ledger: Ledger
   readonly revocations: Revocations
-  /** The socket that commands on this host use; undefined when another broker answers there. */
+  /** The socket that commands on this host use; undefined when another broker has it. */
   readonly controlPath: string | undefined
   /** Where people sign in. */
   readonly consoleUrl: string
@@ -115,8 +115,11 @@ export async function startBroker(
     stack.defer(() => admin.endStreams())
     await address.release()
     await available(() => server.listen())
-    const control = await openControl(controlPath(config.audit.directory), admin.local)
+    const control = await configured(() =>
+      openControl(controlPath(config.audit.directory), admin.local),
+    )
     stack.defer(() => control.close())
+    if (control.problem !== undefined) log.warn(control.problem)
     return {
       publicUrl: server.publicUrl,
       adminUrl: server.adminUrl,

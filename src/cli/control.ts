@@ -5,6 +5,8 @@ import { connect } from 'node:net'
 import { userInfo } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import type { Admin } from '../sign-in/admin.ts'
+import { CliError } from './answer.ts'
+import { whileLocked } from './file-lock.ts'
 
 /**
  * The way in for commands on the broker's own host: a Unix socket, mode 0600, so that the operating
@@ -14,8 +16,10 @@ import type { Admin } from '../sign-in/admin.ts'
  * It needs no sign-in of its own: whoever can open it could read the broker's signing keys as well.
  */
 export interface Control {
-  /** Undefined when another broker on this host already answers under this path. */
+  /** Undefined without a socket. */
   readonly path: string | undefined
+  /** Why there is none: another broker on this host has it, as a rule. */
+  readonly problem?: string
   close(): Promise<void>
 }
 
@@ -25,6 +29,8 @@ const MAX_PATH_BYTES = 103
 const RECEIVED_WITHIN_MS = 10_000
 /** Who typed the command, for the record. */
 export const USER_HEADER = 'x-writ-user'
+/** Of the broker that is meant: another one may have the socket, if they share an audit directory. */
+export const ISSUER_HEADER = 'x-writ-issuer'
 const USER_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}$/
 
 /** Beside the audit log: every broker has that directory, may write there, and owns it. */
@@ -66,15 +72,18 @@ export function userName(): string {
  */
 export async function openControl(path: string, routes: RequestListener): Promise<Control> {
   const name = socketPath(path)
-  if (name === undefined) return { path: undefined, close: async () => {} }
+  if (name === undefined) return without(`${path} is too long a path for one`)
   const server = createServer(routes)
   server.requestTimeout = RECEIVED_WITHIN_MS
-  if (!(await listen(server, name))) {
-    if (await isAnswered(name)) return { path: undefined, close: async () => {} }
-    // Left behind by a broker that was killed. Only a socket is ever removed.
-    if (!(await lstat(name)).isSocket()) throw new Error(`${path} is in the way and no socket`)
-    await unlink(name)
-    if (!(await listen(server, name))) return { path: undefined, close: async () => {} }
+  // Of two that find what a dead one left, the second would otherwise remove what the first has made.
+  const busy = `other brokers are starting all this time, and hold ${name}.lock`
+  try {
+    if (!(await whileLocked(`${name}.lock`, busy, () => take(server, name)))) {
+      return without(`another broker has ${path}, and answers commands here`)
+    }
+  } catch (error) {
+    if (error instanceof CliError) return without(error.message)
+    throw error
   }
   await chmod(name, 0o600)
   return {
@@ -85,6 +94,20 @@ export async function openControl(path: string, routes: RequestListener): Promis
         server.closeAllConnections()
       }),
   }
+}
+
+function without(problem: string): Control {
+  return { path: undefined, problem: `no control socket: ${problem}`, close: async () => {} }
+}
+
+/** False when somebody else is there. */
+async function take(server: Server, name: string): Promise<boolean> {
+  if (await listen(server, name)) return true
+  if (await isAnswered(name)) return false
+  // Left behind by a broker that was killed. Only a socket is ever removed.
+  if (!(await lstat(name)).isSocket()) throw new Error(`${name} is in the way and no socket`)
+  await unlink(name)
+  return await listen(server, name)
 }
 
 /** False when the name is taken. */

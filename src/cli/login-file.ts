@@ -10,6 +10,7 @@ import { homedir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import { isJsonObject, type Json, type JsonObject, parseJson } from '../lib/json.ts'
 import { CliError } from './answer.ts'
+import { whileLocked } from './file-lock.ts'
 
 /** A sign-in at one broker. Times are seconds since the epoch. */
 export interface Login {
@@ -112,8 +113,20 @@ export async function writeLogins(directory: string, { current, logins }: Logins
   }
 }
 
+/**
+ * One command at a time changes the saved sign-ins. A refresh token that two commands use at once ends
+ * the whole sign-in: the broker cannot tell the second from a thief.
+ *
+ * @throws {CliError} unavailable, when another command does not let go of them
+ */
+export async function whileLoginsLocked<T>(directory: string, run: () => Promise<T>): Promise<T> {
+  await makeDirectory(directory)
+  const busy = 'another writ command is signing in all this time'
+  return await whileLocked(join(directory, 'lock'), busy, run)
+}
+
 /** @throws {CliError} configuration, when others may write into it */
-export async function makeDirectory(directory: string): Promise<void> {
+async function makeDirectory(directory: string): Promise<void> {
   await mkdir(directory, { recursive: true, mode: 0o700 })
   const { mode } = await stat(directory)
   if ((mode & 0o022) === 0) return

@@ -8,11 +8,11 @@ import {
   type Login,
   loginDirectory,
   readLogins,
+  whileLoginsLocked,
   withLogin,
   withoutLogin,
   writeLogins,
 } from './login-file.ts'
-import { whileLocked } from './login-lock.ts'
 import { CLI_CLIENT, discover, parseAdminUrl, post } from './oauth.ts'
 import { newLoginKey } from './saved-login.ts'
 import { table } from './text.ts'
@@ -54,7 +54,7 @@ async function signIn(options: LoginOptions): Promise<Answer> {
   }
   const tokens = await signInByDevice({ url, scope, key, show })
   const login: Login = { url, key: jwk, ...tokens, signedInAt: Math.floor(Date.now() / 1000) }
-  const before = await whileLocked(directory, async () => {
+  const before = await whileLoginsLocked(directory, async () => {
     const saved = await readLogins(directory)
     await writeLogins(directory, withLogin(saved, login))
     return saved.logins.find((one) => one.url === url)
@@ -72,7 +72,7 @@ async function signOut(options: { url?: string }): Promise<Answer> {
   const { current } = await readLogins(directory)
   const url = options.url === undefined ? current : parseAdminUrl(options.url)
   if (url === undefined) throw new CliError('refused', 'nobody is signed in')
-  const ended = await whileLocked(directory, async () => {
+  const ended = await whileLoginsLocked(directory, async () => {
     const saved = await readLogins(directory)
     const login = saved.logins.find((one) => one.url === url)
     if (login !== undefined) await writeLogins(directory, withoutLogin(saved, url))

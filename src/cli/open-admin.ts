@@ -68,11 +68,11 @@ export async function configHere(options: ConfigOption): Promise<Here> {
  *
  * @throws {CliError} unavailable, when there is one and this user may not ask it
  */
-export async function brokerHere({ audit }: Config): Promise<AdminClient | undefined> {
+export async function brokerHere({ audit, issuer }: Config): Promise<AdminClient | undefined> {
   try {
     const socket = await findControl(controlPath(audit.directory))
     if (socket === undefined || !(await knock(socket))) return undefined
-    return clientOnSocket(socket)
+    return clientOnSocket(socket, issuer)
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     throw new CliError('unavailable', `the broker here cannot be asked: ${code ?? message}`, {

@@ -8,8 +8,7 @@ import type { JsonObject } from '../lib/json.ts'
 import { importSenderKey, type SenderKey } from '../token/proof.ts'
 import { CliError } from './answer.ts'
 import { type Prompt, signInByDevice, tokensOf } from './device-flow.ts'
-import { type Login, readLogins, withLogin, writeLogins } from './login-file.ts'
-import { whileLocked } from './login-lock.ts'
+import { type Login, readLogins, whileLoginsLocked, withLogin, writeLogins } from './login-file.ts'
 import { CLI_CLIENT, discover, post } from './oauth.ts'
 
 /** Not so close to its end that it is over when it arrives. */
@@ -39,7 +38,7 @@ export async function openSavedLogin(directory: string, url: string): Promise<Sa
     key,
     async accessToken(refused) {
       if (isGood(login, refused)) return login.accessToken
-      await whileLocked(directory, async () => {
+      await whileLoginsLocked(directory, async () => {
         const saved = await readLogins(directory)
         login = saved.logins.find((one) => one.url === url) ?? over(url, 'nobody is signed in')
         if (importSenderKey(login.key).jkt !== key.jkt) over(url, 'somebody signed in anew')
@@ -52,7 +51,7 @@ export async function openSavedLogin(directory: string, url: string): Promise<Sa
     async signInAgain(show) {
       const tokens = await signInByDevice({ url, scope: login.scope, key, show })
       login = { ...login, ...tokens, signedInAt: Math.floor(Date.now() / 1000) }
-      await whileLocked(directory, async () => {
+      await whileLoginsLocked(directory, async () => {
         const saved = await readLogins(directory)
         await writeLogins(directory, { ...withLogin(saved, login), current: saved.current })
       })

@@ -15,6 +15,7 @@ import { openRig, type Rig } from '../admin/rig.ts'
 import { temporaryDirectory } from './writ.ts'
 
 const hooks: (() => Promise<void>)[] = []
+const ISSUER = 'https://broker.test'
 let rig: Rig
 let control: Control
 let path: string
@@ -23,7 +24,7 @@ before(async () => {
   rig = await openRig()
   hooks.push(() => rig.close())
   path = controlPath(await temporaryDirectory({ after: (hook) => void hooks.push(hook) }))
-  control = await openControl(path, forLocal(createAdminApi(rig.parts)))
+  control = await openControl(path, forLocal(createAdminApi(rig.parts), ISSUER))
   hooks.push(() => control.close())
 })
 after(async () => {
@@ -109,6 +110,19 @@ for (const [name, asked, status] of HOSTILE) {
   })
 }
 
+test('a command that means another broker is told so, and nothing is done', async () => {
+  const before = await revoked()
+  const asking = (issuer: string) =>
+    clientOnSocket(path, issuer).post('/v1/revocations', listOf(revocation), STOP, { key: issuer })
+  await assert.rejects(asking('https://other.test'), (error: CliError) => {
+    assert.match(error.message, /another broker answers here: it is that of https:\/\/broker\.test/)
+    return error.code === 'refused'
+  })
+  assert.equal(await revoked(), before)
+  await asking(ISSUER)
+  assert.equal(await revoked(), before + 1)
+})
+
 test('what is no HTTP is hung up on, and the next one is served', async () => {
   const socket = connect(path)
   socket.resume()
@@ -166,7 +180,7 @@ test('a failure is told, without what only the log may say', async (t) => {
     },
   })
   const other = controlPath(await temporaryDirectory(t))
-  const { close } = await openControl(other, forLocal(failing))
+  const { close } = await openControl(other, forLocal(failing, ISSUER))
   t.after(close)
   const error = await clientOnSocket(other)
     .post('/v1/revocations', listOf(revocation), STOP, { key: 'failing' })

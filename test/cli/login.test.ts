@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { chmod, copyFile, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { whileLocked } from '../../src/cli/login-lock.ts'
+import { whileLoginsLocked } from '../../src/cli/login-file.ts'
 import { SoftwarePasskey } from '../sign-in/authenticator.ts'
 import { approve } from '../sign-in/command-line.ts'
 import { enrol, type Site as SignInSite } from '../sign-in/site.ts'
@@ -152,7 +152,7 @@ test('while one holds the lock no other has it, and nobody holds it after an end
   let inside = 0
   let most = 0
   const held = () =>
-    whileLocked(directory, async () => {
+    whileLoginsLocked(directory, async () => {
       inside += 1
       most = Math.max(most, inside)
       await new Promise((resolve) => setTimeout(resolve, 5))
@@ -161,7 +161,7 @@ test('while one holds the lock no other has it, and nobody holds it after an end
   await Promise.all(Array.from({ length: 8 }, held))
   assert.equal(most, 1)
   await assert.rejects(
-    whileLocked(directory, () => Promise.reject(new Error('x'))),
+    whileLoginsLocked(directory, () => Promise.reject(new Error('x'))),
     /^Error: x$/,
   )
   await held()
