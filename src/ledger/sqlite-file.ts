@@ -4,6 +4,9 @@ import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 
+/** Marks have random ids, so the whole of what is live is read again and again. */
+const CACHE_KIB = 32 * 1024
+
 /** @throws {Error} saying that another process holds the file, or why it cannot be opened */
 export async function openFile(file: string, lockWaitMs: number): Promise<DatabaseSync> {
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
@@ -13,7 +16,8 @@ export async function openFile(file: string, lockWaitMs: number): Promise<Databa
     const database = new DatabaseSync(file, { timeout: 0 })
     try {
       database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL')
-      database.exec('PRAGMA synchronous = FULL; BEGIN EXCLUSIVE; COMMIT')
+      database.exec(`PRAGMA synchronous = FULL; PRAGMA cache_size = -${CACHE_KIB}`)
+      database.exec('BEGIN EXCLUSIVE; COMMIT')
       return database
     } catch (error) {
       database.close()

@@ -114,7 +114,8 @@ type Statements = ReturnType<typeof prepare>
 function prepare(database: DatabaseSync) {
   return {
     find: database.prepare('SELECT text FROM session WHERE id = ? AND last_seen > ?'),
-    put: database.prepare('INSERT OR REPLACE INTO session (id, last_seen, text) VALUES (?, ?, ?)'),
+    put: database.prepare(`INSERT INTO session (id, last_seen, text) VALUES (?, ?, ?) ON CONFLICT (id)
+      DO UPDATE SET last_seen = excluded.last_seen, text = excluded.text`),
     list: database.prepare(`SELECT id, text FROM session
       WHERE (last_seen, id) < (?, ?) AND last_seen >= ? AND last_seen > ?
       ORDER BY last_seen DESC, id DESC LIMIT ?`),

@@ -25,7 +25,7 @@ import {
 import type { Ledger } from './ledger.ts'
 import { sqliteDocuments } from './sqlite-documents.ts'
 import { openFile } from './sqlite-file.ts'
-import { purger } from './sqlite-purge.ts'
+import { sweeper } from './sqlite-purge.ts'
 import { sqliteSessions } from './sqlite-sessions.ts'
 
 export interface SqliteLedgerOptions {
@@ -46,13 +46,10 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS mark (
     id TEXT PRIMARY KEY, until INTEGER NOT NULL, value TEXT NOT NULL, uses INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
-  CREATE INDEX IF NOT EXISTS mark_until ON mark (until);
   CREATE TABLE IF NOT EXISTS feed (
     id TEXT PRIMARY KEY, text TEXT NOT NULL, until REAL
-  ) STRICT, WITHOUT ROWID;`
-
-/** Expired rows dropped by each commit: more than it usually adds, and never a long pause. */
-const PURGED_PER_COMMIT = 256
+  ) STRICT, WITHOUT ROWID;
+  DROP INDEX IF EXISTS mark_until;`
 
 type Work = (now: number) => void
 
@@ -63,18 +60,13 @@ export function sqliteLedger(options: SqliteLedgerOptions): Ledger {
   let since = Number.POSITIVE_INFINITY
   let closing = false
 
-  const purge = purger(
-    (now, atMost) => Number(statements?.purge.run(Math.floor(now), atMost).changes ?? 0),
-    PURGED_PER_COMMIT,
-  )
-
   const commits = new GroupCommit<Work>({
     commit(batch) {
       if (database === undefined || statements === undefined) throw unavailable('not open')
       const now = clock()
       try {
         database.exec('BEGIN IMMEDIATE')
-        purge(now)
+        statements.sweep(now, batch.length)
         documents?.purge(now)
         sessions?.purge(now)
         for (const work of batch) work(now)
@@ -242,7 +234,7 @@ function prepare(database: DatabaseSync) {
       SET until = excluded.until, value = excluded.value WHERE mark.until <= ?`),
     spent: sql(`SELECT 1 FROM mark WHERE id = ? AND until > ?`),
     find: sql(`SELECT value FROM mark WHERE id = ?`),
-    purge: sql(`DELETE FROM mark WHERE id IN (SELECT id FROM mark WHERE until <= ? LIMIT ?)`),
+    sweep: sweeper(database),
     feed: sql(`SELECT id, text, until FROM feed`),
     feedSave: sql(`INSERT OR REPLACE INTO feed VALUES (?, ?, ?)`),
     feedPurge: sql(`DELETE FROM feed WHERE until < ?`),

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -90,11 +91,30 @@ describe('the SQLite ledger', () => {
     await ledger.open()
     await Promise.all(Array.from({ length: 1000 }, (_, n) => ledger.spend(`a${n}`, now + 10)))
     now += 60
-    for (let n = 0; n < 5; n++) await ledger.spend(`b${n}`, now + 10)
+    for (let n = 0; n < 40; n++) await ledger.spend(`b${n}`, now + 10)
     await ledger.close()
     const { DatabaseSync } = await import('node:sqlite')
     const database = new DatabaseSync(file)
-    assert.equal(database.prepare('SELECT count(*) AS n FROM mark').get()?.n, 5)
+    assert.equal(database.prepare('SELECT count(*) AS n FROM mark').get()?.n, 40)
+    database.close()
+  })
+
+  it('however much is spent, the file holds at most twice what has not expired', async () => {
+    let now = 1_800_000_000
+    const file = join(folder, 'sweep.db')
+    const ledger = sqliteLedger({ file, clock: () => now })
+    await ledger.open()
+    const { DatabaseSync } = await import('node:sqlite')
+    for (let round = 0; round < 60; round++) {
+      now += 1
+      const ids = Array.from({ length: 200 }, () => randomUUID())
+      await Promise.all(ids.map((id) => ledger.spend(id, now + 5)))
+    }
+    await ledger.close()
+    const database = new DatabaseSync(file)
+    const sql = 'SELECT count(*) AS kept, sum(until > ?) AS live FROM mark'
+    const { kept, live } = database.prepare(sql).get(now) as { kept: number; live: number }
+    assert.ok(live >= 1000 && kept <= 2 * live, `${kept} of which ${live} are live`)
     database.close()
   })
 
