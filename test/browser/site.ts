@@ -4,17 +4,21 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
-import { createAgent } from '../../src/agent/index.ts'
 import { type RunningBroker, startBroker } from '../../src/cli/broker.ts'
 import { loadConfig } from '../../src/config/config.ts'
-import { createDevelopmentDomain } from '../../src/identity/development.ts'
+import { createDevelopmentDomain, type DevelopmentDomain } from '../../src/identity/development.ts'
 import type { SessionUpdate } from '../../src/ledger/session-book.ts'
 import { newKeys } from '../../src/mint/keys.ts'
-import { generateSenderKey } from '../../src/token/proof.ts'
-import { type NotesServerOptions, startNotesServer } from '../examples/notes-server.ts'
+import { startNotesServer } from '../examples/notes-server.ts'
+import { jwks, jwksKey, token } from '../identity/tokens.ts'
+import { type Agent, connectAgent } from './agents.ts'
+
+export type { Agent } from './agents.ts'
 
 const root = join(import.meta.dirname, '../..')
+
+const OWN_DOMAIN = 'demo.test'
+const IDP = 'https://login.test'
 
 const POLICIES = `
 @id("agents may connect")
@@ -42,11 +46,29 @@ permit (
 );
 `
 
-export interface Agent {
-  readonly workload: string
-  /** Calls a tool through the MCP SDK. @throws {Error} when the call is refused */
-  call(tool: string, input?: Record<string, unknown>): Promise<string>
-  close(): Promise<void>
+/** At every server, agents of every domain may do the same. */
+function policiesOf(domain: string, server: string): string {
+  const named = POLICIES.replaceAll('@id("', `@id("${server}: ${domain}: `)
+  const own = domain === OWN_DOMAIN && server === 'notes'
+  return (own ? POLICIES : named)
+    .replaceAll(OWN_DOMAIN, domain)
+    .replaceAll('notes::', `${server}::`)
+}
+
+export interface SiteOptions {
+  /** More trust domains than `demo.test`. */
+  readonly domains?: readonly string[]
+  /** How many MCP servers there are; one, when not given. */
+  readonly servers?: number
+}
+
+export interface AgentChoice {
+  /** `demo.test`, when not given. */
+  readonly domain?: string
+  /** For whom it acts: `user:staff:<user>`; itself, when not given. */
+  readonly user?: string
+  /** One of the site's; the first, when not given. */
+  readonly resource?: string
 }
 
 export interface ConsoleSite {
@@ -54,10 +76,15 @@ export interface ConsoleSite {
   readonly url: string
   readonly issuer: string
   readonly resource: string
+  /** Of every MCP server; the first is `resource`. */
+  readonly resources: readonly string[]
   readonly adminPort: number
   readonly broker: RunningBroker
-  /** An agent with a key of its own; another one of the same path is the same agent with a new key. */
-  agent(path: string, task?: string): Promise<Agent>
+  /**
+   * An agent with a key of its own; another one of the same path is the same agent with a new key. It
+   * is closed with the site.
+   */
+  agent(path: string, task?: string, choice?: AgentChoice): Promise<Agent>
   /** Puts sessions into the book, as reports of brokers would. */
   seen(updates: readonly SessionUpdate[]): Promise<void>
   /** Stops the broker and starts it again on the same store and ports. */
@@ -65,25 +92,38 @@ export interface ConsoleSite {
   close(): Promise<void>
 }
 
-export async function startSite(): Promise<ConsoleSite> {
+export async function startSite(options: SiteOptions = {}): Promise<ConsoleSite> {
   await using stack = new AsyncDisposableStack()
   const directory = await mkdtemp(join(tmpdir(), 'writ-console-'))
   stack.defer(() => rm(directory, { recursive: true, force: true }))
-  const [port, adminPort, serverPort] = [await freePort(), await freePort(), await freePort()]
+  const [port, adminPort] = [await freePort(), await freePort()]
   const issuer = `http://127.0.0.1:${port}`
-  const resource = `http://127.0.0.1:${serverPort}/mcp`
-  const domain = await createDevelopmentDomain({
-    directory: join(directory, 'domain'),
-    trustDomain: 'demo.test',
-  })
+  const resources: string[] = []
+  for (let n = 0; n < (options.servers ?? 1); n += 1) {
+    resources.push(`http://127.0.0.1:${await freePort()}/mcp`)
+  }
+  const [resource] = resources as [string]
+  const domains = new Map<string, DevelopmentDomain>()
+  for (const trustDomain of [OWN_DOMAIN, ...(options.domains ?? [])]) {
+    const place = { directory: join(directory, trustDomain), trustDomain }
+    domains.set(trustDomain, await createDevelopmentDomain(place))
+  }
+  const people = jwksKey('ES256', 'staff-1')
+  await writeFile(join(directory, 'staff.json'), jwks(people))
   await newKeys(join(directory, 'keys'), 'ES256', Date.now() / 1000)
   const pins = await readFile(join(root, 'config/catalogue/example.json'), 'utf8')
-  await writeFile(
-    join(directory, 'notes.json'),
-    pins.replaceAll('http://127.0.0.1:4474/mcp', resource),
-  )
   await mkdir(join(directory, 'policies'))
-  await writeFile(join(directory, 'policies', 'notes.cedar'), POLICIES)
+  const servers: { resource: string; catalogue: string }[] = []
+  for (const [at, resource] of resources.entries()) {
+    const name = at === 0 ? 'notes' : `notes${at + 1}`
+    const catalogue = join(directory, `${name}.json`)
+    await writeFile(catalogue, JSON.stringify({ ...JSON.parse(pins), name, resource }))
+    servers.push({ resource, catalogue })
+    for (const domain of domains.keys()) {
+      const file = domain === OWN_DOMAIN ? name : `${name}-${domain}`
+      await writeFile(join(directory, 'policies', `${file}.cedar`), policiesOf(domain, name))
+    }
+  }
   const reporter = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const jwk = { ...reporter.publicKey.export({ format: 'jwk' }), kid: 'notes-1', alg: 'ES256' }
   const file = join(directory, 'writ.yaml')
@@ -92,8 +132,11 @@ export async function startSite(): Promise<ConsoleSite> {
     listen: { public: `127.0.0.1:${port}`, admin: `127.0.0.1:${adminPort}` },
     keys: { directory: join(directory, 'keys') },
     store: { sqlite: { file: join(directory, 'writ.db') } },
-    trust: [{ spiffe: 'demo.test', bundle: { file: domain.bundleFile } }],
-    servers: [{ resource, catalogue: join(directory, 'notes.json') }],
+    trust: [
+      ...[...domains].map(([spiffe, { bundleFile }]) => ({ spiffe, bundle: { file: bundleFile } })),
+      { users: 'staff', issuer: IDP, keys: { jwks_file: join(directory, 'staff.json') } },
+    ],
+    servers,
     policies: join(directory, 'policies'),
     audit: { directory: join(directory, 'audit') },
     clients: [
@@ -101,7 +144,7 @@ export async function startSite(): Promise<ConsoleSite> {
         client_id: 'notes-server',
         jwks: { keys: [jwk] },
         scopes: ['writ:report'],
-        resources: [resource],
+        resources,
       },
     ],
   }
@@ -109,46 +152,44 @@ export async function startSite(): Promise<ConsoleSite> {
   const config = await loadConfig({ file, env: {} })
   let broker = await startBroker(config)
   stack.defer(() => broker.close())
-  const options: NotesServerOptions & { reports: object } = {
-    issuer,
-    port: serverPort,
-    directory: join(directory, 'notes'),
-    reports: { clientId: 'notes-server', key: await keyFile(), everyMs: 100, holder: 'notes-1' },
-  }
-  const notes = await startNotesServer(options)
-  stack.defer(() => notes.close())
-
-  async function keyFile(): Promise<string> {
-    const privateJwk = reporter.privateKey.export({ format: 'jwk' })
-    const path = join(directory, 'reporter.json')
-    await writeFile(path, JSON.stringify({ ...privateJwk, kid: 'notes-1', alg: 'ES256' }), {
-      mode: 0o600,
+  const reporterFile = join(directory, 'reporter.json')
+  const privateJwk = reporter.privateKey.export({ format: 'jwk' })
+  await writeFile(reporterFile, JSON.stringify({ ...privateJwk, kid: 'notes-1', alg: 'ES256' }), {
+    mode: 0o600,
+  })
+  for (const [at, each] of resources.entries()) {
+    const reports = { clientId: 'notes-server', key: reporterFile, everyMs: 100 }
+    const notes = await startNotesServer({
+      issuer,
+      port: Number(new URL(each).port),
+      directory: join(directory, `notes-${at}`),
+      reports: { ...reports, holder: `notes-${at + 1}` },
     })
-    return path
+    stack.defer(() => notes.close())
   }
 
-  async function agent(path: string, task?: string): Promise<Agent> {
-    const svid = () =>
-      domain.issueJwtSvid({ path, audience: issuer, lifetimeSeconds: 300, now: Date.now() / 1000 })
-    const parts = { broker: issuer, key: generateSenderKey(), identity: svid }
-    const own = createAgent({ ...parts, ...(task === undefined ? {} : { task }) })
-    const client = new Client({ name: 'agent', version: '1.0.0' })
-    await client.connect(new StreamableHTTPClientTransport(new URL(resource), { fetch: own.fetch }))
-    return {
-      workload: `spiffe://demo.test${path}`,
-      async call(name, input = {}) {
-        const { content } = await client.callTool({ name, arguments: input })
-        const [first] = content as { text?: string }[]
-        return first?.text ?? ''
-      },
-      close: () => client.close(),
-    }
+  async function agent(path: string, task?: string, choice: AgentChoice = {}): Promise<Agent> {
+    const { domain = OWN_DOMAIN, user } = choice
+    const svid = { path, audience: issuer, lifetimeSeconds: 300 }
+    const connected = await connectAgent({
+      ...{ workload: `spiffe://${domain}${path}`, broker: issuer, task },
+      resource: choice.resource ?? resource,
+      identity: () => domains.get(domain)!.issueJwtSvid({ ...svid, now: Date.now() / 1000 }),
+      user: user === undefined ? undefined : () => idToken(user),
+    })
+    opened.defer(() => connected.close())
+    return connected
+  }
+
+  function idToken(sub: string): string {
+    const iat = Math.floor(Date.now() / 1000)
+    return token(people, { iss: IDP, sub, aud: issuer, iat, exp: iat + 200 })
   }
 
   let sequence = 0
   const opened = stack.move()
   return {
-    ...{ url: broker.consoleUrl, issuer, resource, adminPort, agent },
+    ...{ url: broker.consoleUrl, issuer, resource, resources, adminPort, agent },
     get broker() {
       return broker
     },

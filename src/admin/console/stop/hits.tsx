@@ -3,6 +3,7 @@ import { ApiProblem, ask } from '../api/client.ts'
 import type { Preview, Target } from '../api/types.ts'
 import { Notice, ProblemNote } from '../ui/state.tsx'
 import { counted, shortId, shortServer } from '../ui/text.ts'
+import { targetText } from './target-text.ts'
 
 const AFTER_MS = 200
 const NAMED = 6
@@ -38,6 +39,15 @@ export function usePreview(targets: readonly Target[]): Previewed {
   return previewed
 }
 
+/** The same problem, naming the target that it points at. */
+export function about(problem: ApiProblem, targets: readonly Target[]): ApiProblem {
+  const target = targets[Number(/^\/targets\/(\d+)/.exec(problem.pointer ?? '')?.[1])]
+  if (target === undefined) return problem
+  const detail = `${targetText(target)}: ${problem.detail ?? problem.message}`
+  const { status, code, message: title } = problem
+  return new ApiProblem({ status, code, title, detail })
+}
+
 interface HitsProps {
   readonly targets: readonly Target[]
   readonly preview: Previewed
@@ -52,7 +62,7 @@ export function Hits({ targets, preview: { value, problem }, tooMany }: HitsProp
       </Notice>
     )
   }
-  if (problem !== undefined) return <ProblemNote problem={problem} />
+  if (problem !== undefined) return <ProblemNote problem={about(problem, targets)} />
   if (targets.length === 0) return null
   return (
     <section class="hits" aria-live="polite" aria-busy={value === undefined}>
@@ -61,10 +71,15 @@ export function Hits({ targets, preview: { value, problem }, tooMany }: HitsProp
       ) : (
         <>
           <b>
-            {value.sessions === 0
-              ? 'No session is live: this keeps new tokens from being issued'
-              : `Stops ${value.bounded ? 'at least ' : ''}${counted(value.sessions, 'live session')} now`}
+            {targets.every(({ kind }) => kind === 'jti')
+              ? `Stops ${counted(targets.length, 'token')}, and nothing else`
+              : value.sessions === 0
+                ? 'No session is live: this keeps new tokens from being issued'
+                : `Stops ${value.bounded ? 'at least ' : ''}${counted(value.sessions, 'live session')} now`}
           </b>
+          {targets.length > 1 && (
+            <span class="muted">{`By ${targets.length} revocations: each is undone by itself`}</span>
+          )}
           {value.workloads.length > 0 && (
             <Names title="Agents" names={value.workloads} short={name} />
           )}

@@ -1,5 +1,6 @@
 import type { Session, Target } from '../api/types.ts'
 import { counted, shortId } from '../ui/text.ts'
+import { distinct } from './typed.ts'
 
 /** One of the ways to stop what was selected, narrowest harm first in mind: an agent as such. */
 export interface Scope {
@@ -7,11 +8,6 @@ export interface Scope {
   readonly title: string
   readonly says: string
   readonly targets: readonly Target[]
-}
-
-function distinct(targets: readonly Target[]): Target[] {
-  const seen = new Map(targets.map((target) => [JSON.stringify(target), target]))
-  return [...seen.values()]
 }
 
 /** The first is the default: a new key does not let an agent that misbehaves come back. */
@@ -58,35 +54,57 @@ function agentOf({ workload, principal }: Session): Target {
   return workload === principal ? agent : { ...agent, principal }
 }
 
+/** Only what hits every one of the sessions. */
 function wider(sessions: readonly Session[]): Scope[] {
-  const [first] = sessions
-  if (first === undefined || sessions.length > 1) return []
   const found: Scope[] = []
-  if (first.task !== undefined) {
+  const tasks = distinct(
+    sessions.flatMap(({ task }) => (task === undefined ? [] : { kind: 'task', value: task })),
+  )
+  if (sessions.every(({ task }) => task !== undefined)) {
     found.push({
       id: 'task',
-      title: `Everything in task ${first.task}`,
+      title: `Everything in ${named(tasks, 'task')}`,
       says: 'Every agent that works on it.',
-      targets: [{ kind: 'task', value: first.task }],
+      targets: tasks,
     })
   }
-  if (first.principal !== first.workload) {
+  if (sessions.every(({ workload, principal }) => workload !== principal)) {
+    const principals = distinct(
+      sessions.map(({ principal }) => ({ kind: 'principal', value: principal })),
+    )
     found.push({
       id: 'principal',
-      title: `Everything for ${first.principal}`,
-      says: 'Every agent that acts for this principal.',
-      targets: [{ kind: 'principal', value: first.principal }],
+      title: `Everything for ${named(principals, 'principal')}`,
+      says: 'Every agent that acts for them.',
+      targets: principals,
     })
   }
-  if (first.workload.startsWith('spiffe://')) {
+  if (sessions.every(({ workload }) => workload.startsWith('spiffe://'))) {
+    const paths = distinct(
+      sessions.map(({ workload }) => ({ kind: 'agent', value: workload, beneath: true })),
+    )
+    const [first] = paths
     found.push({
       id: 'beneath',
-      title: 'This agent and everything beneath it',
-      says: `Every id that begins with ${first.workload}/.`,
-      targets: [{ kind: 'agent', value: first.workload, beneath: true }],
+      title:
+        paths.length === 1
+          ? 'This agent and everything beneath it'
+          : `These ${paths.length} agents and everything beneath them`,
+      says:
+        paths.length === 1
+          ? `Every id that begins with ${first?.value}/.`
+          : 'Every id that begins with one of theirs and a slash.',
+      targets: paths,
     })
   }
   return found
+}
+
+function named(targets: readonly Target[], kind: string): string {
+  const [first] = targets
+  return targets.length === 1 && first !== undefined
+    ? `${kind === 'task' ? 'task ' : ''}${first.value}`
+    : `these ${counted(targets.length, kind)}`
 }
 
 const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1)

@@ -3,26 +3,17 @@ import { ApiProblem, ask } from '../api/client.ts'
 import type { NewRevocations, Page, Revocation, Session, Target } from '../api/types.ts'
 import { Command } from '../ui/copy.tsx'
 import { Dialog } from '../ui/dialog.tsx'
-import { Field, SelectField } from '../ui/field.tsx'
+import { Field } from '../ui/field.tsx'
 import { Icon } from '../ui/icon.tsx'
 import { useAction } from '../ui/load.ts'
 import { ProblemNote } from '../ui/state.tsx'
 import { counted, quoted } from '../ui/text.ts'
 import { ByHand } from './by-hand.tsx'
-import { Hits, usePreview } from './hits.tsx'
+import { type End, EndFields, endOptions, endProblem, NEVER, untilOf } from './ends.tsx'
+import { about, Hits, usePreview } from './hits.tsx'
 import { scopesOf } from './scopes.ts'
 import { Stopped } from './stopped.tsx'
 import { touchFor } from './touch.ts'
-
-/** `--for` of the command, what it is called, and its length in seconds. */
-const ENDS = [
-  ['', 'Does not end', 0],
-  ['15m', 'After 15 minutes', 900],
-  ['1h', 'After an hour', 3_600],
-  ['8h', 'After 8 hours', 28_800],
-  ['1d', 'After a day', 86_400],
-  ['7d', 'After 7 days', 604_800],
-] as const
 
 interface StopProps {
   /** What to stop: these sessions; or, when none, what is typed. */
@@ -30,7 +21,9 @@ interface StopProps {
   readonly onClose: (stopped: boolean) => void
 }
 
-export function StopDialog({ sessions, onClose }: StopProps) {
+export function StopDialog({ sessions: given, onClose }: StopProps) {
+  // As they were when it was opened: what is offered must not change under the pointer.
+  const [sessions] = useState(given)
   const [done, setDone] = useState<readonly Revocation[]>()
   const title =
     done !== undefined
@@ -60,14 +53,14 @@ function StopForm({ sessions, onDone, onCancel }: FormProps) {
   const [scope, setScope] = useState(0)
   const [typed, setTyped] = useState<readonly Target[]>([])
   const [reason, setReason] = useState('')
-  const [end, setEnd] = useState('')
+  const [end, setEnd] = useState(NEVER)
   const [asked, setAsked] = useState(false)
   const { busy, problem, run } = useAction()
   const byHand = sessions.length === 0
   const targets = byHand ? typed : (scopes[scope]?.targets ?? [])
   const preview = usePreview(targets)
   const sent = useRef<{ text: string; key: string; until: number | undefined }>(undefined)
-  const reasonField = useRef<HTMLTextAreaElement>(null)
+  const form = useRef<HTMLFormElement>(null)
   const wrong =
     asked && reason.trim() === '' ? 'Say why: it is kept with the revocation' : undefined
 
@@ -75,8 +68,7 @@ function StopForm({ sessions, onDone, onCancel }: FormProps) {
     const text = JSON.stringify([targets, reason, end])
     // The same request again has the same key and the same end, so that it counts once.
     if (sent.current?.text !== text) {
-      const seconds = ENDS.find(([each]) => each === end)?.[2] ?? 0
-      const until = seconds === 0 ? undefined : Math.round(Date.now() / 1000) + seconds
+      const until = untilOf(end, Date.now() / 1000)
       sent.current = { text, key: crypto.randomUUID(), until }
     }
     const { key, until } = sent.current
@@ -99,17 +91,20 @@ function StopForm({ sessions, onDone, onCancel }: FormProps) {
   const tooMany = targets.length > 200
   return (
     <form
+      ref={form}
       noValidate
       onSubmit={(event) => {
         event.preventDefault()
         setAsked(true)
-        if (reason.trim() === '') reasonField.current?.focus()
-        else if (targets.length > 0 && !tooMany && !busy) run(stop)
+        const whole = reason.trim() !== '' && endProblem(end, Date.now() / 1000) === undefined
+        if (targets.length > 0 && whole && !tooMany && !busy) run(stop)
+        // Once what is wrong is marked.
+        else setTimeout(() => form.current?.querySelector<HTMLElement>('[aria-invalid]')?.focus())
       }}
     >
       <div class="dialog-body">
         {byHand ? (
-          <ByHand onTargets={setTyped} />
+          <ByHand onTargets={setTyped} asked={asked} />
         ) : (
           <fieldset class="choices">
             <legend class="hidden">What to stop</legend>
@@ -133,7 +128,6 @@ function StopForm({ sessions, onDone, onCancel }: FormProps) {
           {(ids) => (
             <textarea
               {...ids}
-              ref={reasonField}
               data-first={byHand ? undefined : ''}
               rows={2}
               required
@@ -144,24 +138,15 @@ function StopForm({ sessions, onDone, onCancel }: FormProps) {
             />
           )}
         </Field>
-        <SelectField
-          label="Ends"
-          value={end}
-          onValue={setEnd}
-          options={ENDS.map(([value, text]) => [value, text])}
-        />
+        <EndFields end={end} onEnd={setEnd} asked={asked} />
         {command !== '' && <Command text={command} />}
-        {problem !== undefined && <ProblemNote problem={problem} />}
+        {problem !== undefined && <ProblemNote problem={about(problem, targets)} />}
       </div>
       <div class="dialog-foot">
         <button type="button" class="button" onClick={onCancel}>
           Cancel
         </button>
-        <button
-          type="submit"
-          class="button stop"
-          disabled={busy || targets.length === 0 || tooMany}
-        >
+        <button type="submit" class="button stop" disabled={busy || tooMany}>
           {preview.value?.wide && <Icon name="fingerprint" />}
           {busy ? 'Stopping …' : stopText(preview.value?.sessions)}
         </button>
@@ -182,8 +167,8 @@ function stopText(sessions: number | undefined): string {
   return sessions === undefined || sessions === 0 ? 'Stop' : `Stop ${counted(sessions, 'session')}`
 }
 
-function commandOf(command: string | undefined, reason: string, end: string): string {
+function commandOf(command: string | undefined, reason: string, end: End): string {
   if (command === undefined) return ''
   const why = reason.trim() === '' ? '…' : reason.trim()
-  return `${command} --reason ${quoted(why)}${end === '' ? '' : ` --for ${end}`}`
+  return `${command} --reason ${quoted(why)}${endOptions(end)}`
 }

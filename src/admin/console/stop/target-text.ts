@@ -32,18 +32,3 @@ export function targetText({ kind, value, beneath, principal }: Target): string 
   const under = beneath ? `${value}/*` : value
   return principal === undefined || principal === value ? under : `${under} for ${principal}`
 }
-
-/** @throws {Error} saying what is wrong, for the field */
-export function targetOf(kind: Target['kind'], text: string): Target {
-  const value = text.trim()
-  if (value === '') throw new Error('This is needed')
-  if (kind === 'before') {
-    const at = Date.parse(value)
-    if (Number.isNaN(at)) throw new Error('A date and a time are needed')
-    return { kind, value: String(at / 1000) }
-  }
-  if (kind === 'agent' && value.endsWith('/*')) {
-    return { kind, value: value.slice(0, -2), beneath: true }
-  }
-  return { kind, value }
-}

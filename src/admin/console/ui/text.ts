@@ -1,5 +1,8 @@
 /** Names as people read them; the whole is always in a title or on the page of the thing itself. */
 
+/** The one that the broker writes commands with. */
+export { shellWord as quoted } from '../../shell.ts'
+
 /** `spiffe://corp.example/agents/bot` → `agents/bot` and what is before it. */
 export function shortId(id: string): { readonly name: string; readonly of: string } {
   const spiffe = /^spiffe:\/\/([^/]+)\/(.+)$/.exec(id)
@@ -15,11 +18,6 @@ export function shortServer(resource: string): string {
 
 export function counted(count: number, one: string, many = `${one}s`): string {
   return `${count.toLocaleString('en')} ${count === 1 ? one : many}`
-}
-
-/** For a POSIX shell: quoted when it has to be. */
-export function quoted(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
 }
 
 export const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)

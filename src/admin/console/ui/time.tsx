@@ -22,6 +22,15 @@ const full = new Intl.DateTimeFormat(undefined, {
 
 export const instant = (seconds: number): string => full.format(seconds * 1000)
 
+/** The time zone of this browser, with its offset at that time, as in “Europe/Berlin, GMT+2”. */
+export function zoneAt(seconds: number): string {
+  const { timeZone } = full.resolvedOptions()
+  const offset = new Intl.DateTimeFormat('en', { timeZoneName: 'shortOffset' })
+    .formatToParts(seconds * 1000)
+    .find(({ type }) => type === 'timeZoneName')?.value
+  return offset === undefined || offset === timeZone ? timeZone : `${timeZone}, ${offset}`
+}
+
 const UNITS = [
   [86_400, 'd'],
   [3_600, 'h'],

@@ -1,0 +1,38 @@
+// What a file of browser tests begins with: a site, a browser, and a tab in which the first admin is signed in.
+import { after, before } from 'node:test'
+import type { Browser, Page } from 'playwright-core'
+import { openTab, skipWithoutChromium, startChromium, type Tab } from './chromium.ts'
+import { enrol, signIn } from './people.ts'
+import { type ConsoleSite, type SiteOptions, startSite } from './site.ts'
+
+export const skip = skipWithoutChromium
+
+export let site: ConsoleSite
+export let browser: Browser
+export let tab: Tab
+export let page: Page
+
+interface Begin extends SiteOptions {
+  /** The page to begin at. */
+  readonly at?: string
+  /** What is to be there before anybody signs in. */
+  readonly prepare?: () => Promise<void>
+}
+
+/** Opens all of it before the tests of this file, and closes it after them. */
+export function openConsole({ at, prepare, ...options }: Begin = {}): void {
+  before(async () => {
+    if (skip !== false) return
+    site = await startSite(options)
+    browser = await startChromium()
+    tab = await openTab(browser)
+    page = tab.page
+    await enrol(page, (await site.broker.firstLink())!, 'Laptop')
+    await prepare?.()
+    await signIn(page, site.url, at)
+  })
+  after(async () => {
+    await browser?.close()
+    await site?.close()
+  })
+}
