@@ -11,6 +11,7 @@ import {
   type Person,
   person,
   problemKind,
+  removal,
   roleChange,
 } from './schemas/people.ts'
 import { listOf } from './schemas/values.ts'
@@ -95,9 +96,11 @@ export const peopleRoutes: readonly Route[] = [
     path: '/v1/people/{id}',
     role: 'admin',
     summary: 'Removes somebody; their sign-ins end at once',
+    body: removal.optional(),
     status: 204,
     change: {
       key: 'never',
+      check: checkTouchedForAll,
       asked: ({ params }) => ({ reason: 'remove_person', evidence: { person: params.id } }),
     },
     run: ({ parts, params, admin }) => parts.signIn.people.remove(idIn(params), admin),
@@ -107,9 +110,11 @@ export const peopleRoutes: readonly Route[] = [
     path: '/v1/people/{id}/passkeys/{passkey}',
     role: 'admin',
     summary: 'Removes one passkey; the sign-ins of its owner end at once',
+    body: removal.optional(),
     status: 204,
     change: {
       key: 'never',
+      check: checkTouchedForAll,
       asked: ({ params }) => ({
         reason: 'remove_passkey',
         evidence: { person: params.id, passkey: params.passkey },

@@ -19,7 +19,7 @@ import {
 import { touchOptions, touchRequest } from './schemas/touch.ts'
 import { listOf, pageOf } from './schemas/values.ts'
 import { revokeCommand, targetsOf } from './targets.ts'
-import { touchHash } from './touch.ts'
+import { checkTouchedForAll, touchHash } from './touch.ts'
 
 const LIST = 'revocations'
 
@@ -103,6 +103,7 @@ export const revocationRoutes: readonly Route[] = [
     answer: revocation,
     change: {
       key: 'accepted',
+      check: checkTouchedForAll,
       asked: ({ params, body }) => ({
         reason: 'undo_revocation',
         evidence: { id: params.id, reason: body.reason },

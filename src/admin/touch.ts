@@ -1,6 +1,7 @@
 /**
  * A fresh touch of a passkey for exactly one request. Whoever copied the cookie of a browser, or the
- * tokens of a command line, has no passkey: they can neither stop widely nor let anybody in.
+ * tokens of a command line, has no passkey: they can neither stop widely, nor let go on what is
+ * stopped, nor let anybody in or keep anybody out.
  */
 import { hashJson } from '../action/hash.ts'
 import type { Json } from '../lib/json.ts'
@@ -46,12 +47,20 @@ function touchedLately({ csrf, touchedAt }: Admin, now: number): boolean {
 /** What a touch is a touch for, as the request that it is for will have it. */
 export function touchHash(asked: TouchRequest): string {
   switch (asked.change) {
+    case 'undo_revocation':
+      return requestHash('POST', pathTo('revocations', asked.revocation, 'undo'), {
+        reason: asked.reason,
+      })
     case 'invite_person':
-      return requestHash('POST', '/v1/people', { name: asked.name, role: asked.role })
+      return requestHash('POST', pathTo('people'), { name: asked.name, role: asked.role })
     case 'invite_again':
-      return requestHash('POST', `${personPath(asked.person)}/invitations`, {})
+      return requestHash('POST', pathTo('people', asked.person, 'invitations'), {})
     case 'change_role':
-      return requestHash('PATCH', personPath(asked.person), { role: asked.role })
+      return requestHash('PATCH', pathTo('people', asked.person), { role: asked.role })
+    case 'remove_person':
+      return requestHash('DELETE', pathTo('people', asked.person), {})
+    case 'remove_passkey':
+      return requestHash('DELETE', pathTo('people', asked.person, 'passkeys', asked.passkey), {})
     default:
       return actionHash(asked)
   }
@@ -62,6 +71,6 @@ function requestHash(method: string, path: string, body: Json): string {
   return hashJson({ method, path, body })
 }
 
-function personPath(id: string): string {
-  return `/v1/people/${encodeURIComponent(id)}`
+function pathTo(...names: readonly string[]): string {
+  return ['/v1', ...names.map(encodeURIComponent)].join('/')
 }

@@ -14,7 +14,7 @@ export type AdminReason =
   /** A page that is not the console may have made this request. */
   | { code: 'page_refused'; check: 'origin' | 'fetch_site' | 'csrf' }
   | { code: 'role_insufficient'; needed: Role; has: Role }
-  /** This would stop much; a person has to touch a passkey for exactly this. */
+  /** Being signed in is not enough; a person has to touch a passkey for exactly this. */
   | { code: 'touch_required' }
   /** `pointer` is a JSON Pointer into the body, or the name of a parameter. */
   | { code: 'request_invalid'; pointer: string; detail: string }

@@ -32,6 +32,11 @@ after(async () => {
 const region = (name: string) => page.getByRole('region', { name })
 const idOf = async (name: string) =>
   (await region(name).locator('li code').first().textContent())!.trim()
+async function changeRole(name: string, to: string): Promise<void> {
+  await page.getByRole('button', { name: `Role of ${name} …` }).click()
+  await page.getByLabel('Role', { exact: true }).selectOption(to)
+  await page.getByRole('button', { name: 'Change role' }).click()
+}
 async function linkShown(): Promise<string> {
   const link = (await page.locator('dialog .command code').textContent())!
   await page.getByRole('button', { name: 'Done', exact: true }).click()
@@ -58,16 +63,21 @@ test('another link and another role take a touch each', { skip }, async () => {
   const path = `/v1/people/${await idOf('Vera')}`
   await region('Vera').getByRole('button', { name: 'Link for another passkey' }).click()
   assert.match(await linkShown(), /\/sign-in\/enrol#/)
-  await page.getByLabel('Role of Vera').selectOption('approver')
+  await changeRole('Vera', 'approver')
   await page.getByText('Vera is approver now').waitFor()
+  await region('Vera').getByText('Approver').waitFor()
   const touched = ['POST /v1/touch', `POST ${path}/invitations`, 'POST /v1/touch', `PATCH ${path}`]
   assert.deepEqual(asked.splice(0), touched)
 })
 
-test('whoever has the cookie and the value of the page, and no passkey, lets nobody in', {
+test('whoever has the cookie and the value of the page, and no passkey, lets nobody in and shuts nobody out', {
   skip,
 }, async () => {
   const path = `/v1/people/${await idOf('Vera')}`
+  const { items } = (await page.evaluate(`fetch('/v1/people').then((r) => r.json())`)) as {
+    items: { name: string; passkeys: { id: string }[] }[]
+  }
+  const [passkey] = items.find(({ name }) => name === 'Vera')!.passkeys
   // All that a copied cookie gives: what the page may ask, and the value that `/v1/me` tells.
   const send = (method: string, to: string, body: object) =>
     page.evaluate(`fetch('/v1/me').then((r) => r.json()).then(({ csrf }) => fetch('${to}', {
@@ -79,22 +89,75 @@ test('whoever has the cookie and the value of the page, and no passkey, lets nob
     ['POST', '/v1/people', { name: 'Mallory', role: 'admin' }],
     ['POST', `${path}/invitations`, {}],
     ['PATCH', path, { role: 'admin' }],
+    ['DELETE', `${path}/passkeys/${passkey!.id}`, {}],
+    ['DELETE', path, {}],
   ] as const) {
     assert.deepEqual(await send(method, to, body), [403, 'touch_required'], `${method} ${to}`)
   }
   asked.length = 0
 })
 
-test('a passkey that is not touched changes nothing, and the page says so', { skip }, async () => {
-  // As a browser answers for somebody who cancels it.
-  await page.evaluate(
-    `navigator.credentials.get = async () => { throw new DOMException('no', 'NotAllowedError') }`,
-  )
-  await page.getByLabel('Role of Vera').selectOption('admin')
-  await page.getByText('The passkey was not touched; nothing was done').waitFor()
+test('a touch that is cancelled changes nothing, the dialog says so, and Enter tries again', {
+  skip,
+}, async () => {
+  // As a browser answers for somebody who cancels it, once.
+  await page.evaluate(`(() => {
+    const { credentials } = navigator
+    const get = credentials.get.bind(credentials)
+    credentials.get = async () => {
+      credentials.get = get
+      throw new DOMException('no', 'NotAllowedError')
+    }
+  })()`)
+  await changeRole('Vera', 'admin')
+  const dialog = page.getByRole('dialog')
+  await dialog.getByText('The passkey was not touched; nothing was done').waitFor()
   assert.deepEqual(asked.splice(0), ['POST /v1/touch'])
+  assert.equal(await page.evaluate('document.activeElement.textContent'), 'Change role')
+  await page.keyboard.press('Enter')
+  await page.getByText('Vera is admin now').waitFor()
+  await dialog.waitFor({ state: 'detached' })
+  assert.equal(asked.splice(0).at(-1), `PATCH /v1/people/${await idOf('Vera')}`)
+  await changeRole('Vera', 'viewer')
+  await page.getByText('Vera is viewer now').waitFor()
+  asked.length = 0
+})
+
+test('a passkey, and somebody, are removed with a touch each; the sign-in with it ends at once', {
+  skip,
+}, async () => {
+  const vera = await openTab(browser)
+  await region('Vera').getByRole('button', { name: 'Link for another passkey' }).click()
+  await enrol(vera.page, await linkShown(), 'Tablet')
+  await signIn(vera.page, site.url)
   await page.reload()
-  await region('Vera').getByText('Phone').waitFor()
-  assert.equal(await page.getByLabel('Role of Vera').inputValue(), 'approver')
+  const path = `/v1/people/${await idOf('Vera')}`
+  asked.length = 0
+  const dialog = page.getByRole('dialog')
+  const remove = async (button: string) => {
+    await page.getByRole('button', { name: button }).click()
+    await dialog.getByText('You touch your passkey for it').waitFor()
+    await dialog.getByRole('button', { name: 'Remove', exact: true }).click()
+  }
+  await remove('Remove the passkey Tablet of Vera')
+  await page.getByText('The passkey was removed').waitFor()
+  const [touch, removed] = asked.splice(0)
+  assert.equal(touch, 'POST /v1/touch')
+  assert.ok(removed?.startsWith(`DELETE ${path}/passkeys/`), removed)
+  const status = `fetch('/v1/sessions').then((r) => r.status)`
+  assert.equal(await vera.page.evaluate(status), 401)
+  await vera.context.close()
+
+  await region('Vera').getByText('Tablet').waitFor({ state: 'detached' })
+  await region('Vera').getByRole('button', { name: 'Remove …', exact: true }).first().click()
+  await dialog.getByRole('heading', { name: 'Remove Vera' }).waitFor()
+  await page.keyboard.press('Escape')
+  await dialog.waitFor({ state: 'detached' })
+  assert.deepEqual(asked, [])
+  await region('Vera').getByRole('button', { name: 'Remove …', exact: true }).first().click()
+  await dialog.getByRole('button', { name: 'Remove', exact: true }).click()
+  await page.getByText('Vera was removed').waitFor()
+  assert.deepEqual(asked.splice(0), ['POST /v1/touch', `DELETE ${path}`])
+  await region('Vera').waitFor({ state: 'detached' })
   nothingWrong(tab.complaints)
 })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import type { Browser, Page } from 'playwright-core'
+import type { Browser, Page, Request } from 'playwright-core'
 import { openTab, skipWithoutChromium, startChromium, type Tab } from './chromium.ts'
 import { enrol, nothingWrong, signIn } from './people.ts'
 import { picture } from './pictures.ts'
@@ -82,6 +82,40 @@ test('a live agent is seen, stopped, and refused at its next call, with a new ke
   nothingWrong(tab.complaints)
 })
 
+test('what is stopped stays so for whoever has the cookie and no passkey, or cancels the touch', {
+  skip,
+}, async () => {
+  await page.goto(`${site.url}/revocations`)
+  await page.locator('tbody').getByText('in force').first().waitFor()
+  // All that a copied cookie gives: what the page may ask, and the value that `/v1/me` tells.
+  const told = await page.evaluate(`(async () => {
+    const { csrf } = await (await fetch('/v1/me')).json()
+    const { items } = await (await fetch('/v1/revocations?state=live')).json()
+    const answer = await fetch('/v1/revocations/' + items[0].id + '/undo', {
+      method: 'POST',
+      headers: { 'x-writ-csrf': csrf, 'content-type': 'application/json' },
+      body: JSON.stringify({ reason: 'let me go on' }),
+    })
+    return [answer.status, (await answer.json()).code]
+  })()`)
+  assert.deepEqual(told, [403, 'touch_required'])
+
+  await page.evaluate(
+    `navigator.credentials.get = async () => { throw new DOMException('no', 'NotAllowedError') }`,
+  )
+  await page.getByRole('button', { name: 'Undo …' }).first().click()
+  await page.getByLabel('Reason').fill('Never mind')
+  await page.keyboard.press('Enter')
+  await page.getByText('The passkey was not touched; nothing was done').waitFor()
+  assert.equal(await page.evaluate('document.activeElement.textContent'), 'Undo')
+  await page.keyboard.press('Escape')
+  await page.getByRole('dialog').waitFor({ state: 'detached' })
+  await page.reload()
+  await page.locator('tbody').getByText('in force').first().waitFor()
+  assert.equal(await page.locator('tbody').getByText('undone').count(), 0)
+  await assert.rejects(async () => (await site.agent('/agents/invoice-bot')).call('list_notes'))
+})
+
 test('what was stopped may go on once it is undone, with who undid it and why', {
   skip,
 }, async () => {
@@ -90,10 +124,20 @@ test('what was stopped may go on once it is undone, with who undid it and why', 
   const undo = page.getByRole('button', { name: 'Undo', exact: true })
   await undo.click()
   await page.getByText('Say why: it is kept with the revocation').waitFor()
+  await page.getByText('You touch your passkey for it').waitFor()
   await page.getByLabel('Reason').fill('It was the supplier who sent it twice')
+  const posts: string[] = []
+  const listen = (request: Request) => {
+    if (request.method() === 'POST') posts.push(new URL(request.url()).pathname)
+  }
+  page.on('request', listen)
   await undo.click()
   await page.getByText('Undone', { exact: true }).first().waitFor()
   await page.locator('tbody').getByText('undone').waitFor()
+  page.off('request', listen)
+  assert.equal(posts[0], '/v1/touch')
+  assert.match(String(posts[1]), /^\/v1\/revocations\/[^/]+\/undo$/)
+  assert.equal(posts.length, 2)
   const agent = await site.agent('/agents/invoice-bot')
   assert.equal(typeof (await agent.call('list_notes')), 'string')
   await agent.close()
@@ -201,7 +245,9 @@ test('a viewer sees all of it and is offered nothing that would be refused', { s
 
   await page.goto(`${site.url}/people`)
   await page.getByRole('region', { name: 'Vera' }).getByText('Phone').waitFor()
-  await page.getByLabel('Role of Vera').selectOption('approver')
+  await page.getByRole('button', { name: 'Role of Vera …' }).click()
+  await page.getByLabel('Role', { exact: true }).selectOption('approver')
+  await page.getByRole('button', { name: 'Change role' }).click()
   await page.getByText('Vera is approver now').waitFor()
 })
 

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { ROLES } from '../../sign-in/admin.ts'
-import { count, seconds, text, touch } from './values.ts'
+import { count, seconds, text, touchForExactly } from './values.ts'
 
 /** What somebody's id may look like in an address. */
 export const PERSON_ID = /^[\x21-\x7e]{1,200}$/
@@ -40,21 +40,24 @@ export const person = z
   .meta({ id: 'Person' })
 
 export const newPerson = { name: text(128), role }
-const touched = touch.describe('a fresh passkey touch for exactly this; needed from browsers')
 
 export const invitation = z
-  .strictObject({ ...newPerson, touch: touched })
+  .strictObject({ ...newPerson, touch: touchForExactly })
   .meta({ id: 'Invitation' })
 
 export const anotherInvitation = z
-  .strictObject({ touch: touched })
+  .strictObject({ touch: touchForExactly })
   .meta({ id: 'AnotherInvitation' })
 
 export const invited = z
   .object({ url: z.string().describe('shown once; good for an hour'), expiresAt: seconds })
   .meta({ id: 'Invited' })
 
-export const roleChange = z.strictObject({ role, touch: touched }).meta({ id: 'RoleChange' })
+export const roleChange = z
+  .strictObject({ role, touch: touchForExactly })
+  .meta({ id: 'RoleChange' })
+
+export const removal = z.strictObject({ touch: touchForExactly }).meta({ id: 'Removal' })
 
 export const problem = z
   .object({

@@ -1,7 +1,16 @@
 import { z } from 'zod'
 import { TARGET_KINDS } from '../../revocation/target.ts'
 import { holderOfRevocation } from './holders.ts'
-import { count, cursorText, limitText, pattern, seconds, text, touch } from './values.ts'
+import {
+  count,
+  cursorText,
+  limitText,
+  pattern,
+  seconds,
+  text,
+  touch,
+  touchForExactly,
+} from './values.ts'
 
 export const target = z
   .strictObject({
@@ -72,7 +81,9 @@ export const preview = z
   })
   .meta({ id: 'Preview' })
 
-export const undo = z.strictObject({ reason: text(1024) }).meta({ id: 'Undo' })
+export const undoes = { reason: text(1024).describe('why it may go on, for the record') }
+
+export const undo = z.strictObject({ ...undoes, touch: touchForExactly }).meta({ id: 'Undo' })
 
 export const revocationFilter = z.strictObject({
   state: z.enum(['live', 'ended', 'undone']).optional(),

@@ -5,6 +5,9 @@ export const seconds = z.number().describe('seconds since the epoch')
 export const text = (max: number) => z.string().min(1).max(max)
 /** What a passkey answers; looked at where passkeys are. */
 export const touch = z.unknown().optional()
+export const touchForExactly = touch.describe(
+  'a fresh passkey touch for exactly this; needed from browsers',
+)
 export const count = z.number().int().nonnegative()
 
 /** A page of a list; `next` is the cursor of the one after it, null at the end. */

@@ -1,6 +1,6 @@
 /**
- * What lets people in, or lets them do more. Each takes a touch of the passkey for exactly that: whoever
- * has copied this browser's sign-in cannot make themselves another one.
+ * Who may sign in, and as what. Each change takes a touch of the passkey for exactly that: whoever has
+ * copied this browser's sign-in can neither make themselves another one nor shut its owner out.
  */
 import { ask } from '../api/client.ts'
 import type { Invited, Person, Role } from '../api/types.ts'
@@ -8,7 +8,7 @@ import { touchFor } from '../stop/touch.ts'
 
 type Named = Pick<Person, 'id'>
 
-export const pathOf = ({ id }: Named) => `/people/${encodeURIComponent(id)}`
+const pathOf = ({ id }: Named) => `/people/${encodeURIComponent(id)}`
 
 export async function invite(who: { name: string; role: Role }): Promise<Invited> {
   const touch = await touchFor({ change: 'invite_person', ...who })
@@ -23,4 +23,19 @@ export async function inviteAgain(person: Named): Promise<Invited> {
 export async function changeRole(person: Named, role: Role): Promise<void> {
   const touch = await touchFor({ change: 'change_role', person: person.id, role })
   await ask(pathOf(person), { method: 'PATCH', body: { role, touch } })
+}
+
+export async function remove(person: Named): Promise<void> {
+  const touch = await touchFor({ change: 'remove_person', person: person.id })
+  await ask(pathOf(person), { method: 'DELETE', body: { touch } })
+}
+
+export async function removePasskey(person: Named, passkey: Named): Promise<void> {
+  const touch = await touchFor({
+    change: 'remove_passkey',
+    person: person.id,
+    passkey: passkey.id,
+  })
+  const path = `${pathOf(person)}/passkeys/${encodeURIComponent(passkey.id)}`
+  await ask(path, { method: 'DELETE', body: { touch } })
 }

@@ -1,19 +1,21 @@
 import { useState } from 'preact/hooks'
-import type { Invited, Role } from '../api/types.ts'
+import type { Invited, Person, Role } from '../api/types.ts'
 import { CopyButton } from '../ui/copy.tsx'
 import { Dialog } from '../ui/dialog.tsx'
 import { SelectField, TextField } from '../ui/field.tsx'
-import { Icon } from '../ui/icon.tsx'
-import { useAction } from '../ui/load.ts'
-import { Notice, ProblemNote } from '../ui/state.tsx'
+import { Notice } from '../ui/state.tsx'
 import { Time } from '../ui/time.tsx'
-import { invite } from './people-changes.ts'
+import { say } from '../ui/toast.tsx'
+import { TouchDialog } from '../ui/touch-dialog.tsx'
+import { changeRole, invite } from './people-changes.ts'
 
-export const ROLE_OPTIONS: readonly (readonly [Role, string])[] = [
+const ROLE_OPTIONS: readonly (readonly [Role, string])[] = [
   ['viewer', 'Viewer'],
   ['approver', 'Approver'],
   ['admin', 'Admin'],
 ]
+
+export const roleText = (role: Role) => ROLE_OPTIONS.find(([each]) => each === role)?.[1] ?? role
 
 const ROLE_HINT: Readonly<Record<Role, string>> = {
   viewer: 'Sees everything but people and the values of arguments.',
@@ -27,56 +29,72 @@ interface InviteProps {
 }
 
 export function InviteDialog({ onClose, onInvited }: InviteProps) {
-  const [name, setName] = useState('')
+  const [typed, setTyped] = useState('')
   const [role, setRole] = useState<Role>('viewer')
-  const [asked, setAsked] = useState(false)
-  const { busy, problem, run } = useAction()
-  const send = async () => {
-    const who = { name: name.trim(), role }
-    onInvited(await invite(who), who.name)
-  }
+  const name = typed.trim()
   return (
-    <Dialog title="Invite somebody" onClose={onClose}>
-      <form
-        noValidate
-        onSubmit={(event) => {
-          event.preventDefault()
-          setAsked(true)
-          if (name.trim() !== '' && !busy) run(send)
-        }}
-      >
-        <div class="dialog-body">
+    <TouchDialog
+      title="Invite somebody"
+      button="Make a link"
+      whole={name !== ''}
+      action={async () => onInvited(await invite({ name, role }), name)}
+      onClose={onClose}
+    >
+      {(asked) => (
+        <>
           <TextField
             label="Name"
             required
-            value={name}
-            onValue={setName}
-            wrong={asked && name.trim() === '' ? 'A name is needed' : undefined}
+            value={typed}
+            onValue={setTyped}
+            wrong={asked && name === '' ? 'A name is needed' : undefined}
           />
-          <SelectField
-            label="Role"
-            value={role}
-            onValue={(next) => setRole(next as Role)}
-            options={ROLE_OPTIONS}
-            hint={ROLE_HINT[role]}
-          />
-          <p class="muted small">
-            You touch your passkey for it: the link lets somebody in, so being signed in is not
-            enough.
-          </p>
-          {problem !== undefined && <ProblemNote problem={problem} />}
-        </div>
-        <div class="dialog-foot">
-          <button type="button" class="button" onClick={onClose}>
-            Cancel
-          </button>
-          <button type="submit" class="button main" disabled={busy}>
-            <Icon name="fingerprint" />
-            Make a link
-          </button>
-        </div>
-      </form>
-    </Dialog>
+          <RoleField role={role} onRole={setRole} />
+        </>
+      )}
+    </TouchDialog>
+  )
+}
+
+interface RoleProps {
+  readonly role: Role
+  readonly onRole: (role: Role) => void
+}
+
+function RoleField({ role, onRole }: RoleProps) {
+  return (
+    <SelectField
+      label="Role"
+      value={role}
+      onValue={(next) => onRole(next as Role)}
+      options={ROLE_OPTIONS}
+      hint={ROLE_HINT[role]}
+    />
+  )
+}
+
+interface ChangeRoleProps {
+  readonly person: Person
+  readonly onClose: () => void
+}
+
+/** A dialog of its own: a list gone through by key would ask for the passkey at every step. */
+export function RoleDialog({ person, onClose }: ChangeRoleProps) {
+  const [role, setRole] = useState(person.role)
+  const change = async () => {
+    await changeRole(person, role)
+    say(`${person.name} is ${role} now`)
+    onClose()
+  }
+  return (
+    <TouchDialog
+      title={`The role of ${person.name}`}
+      button="Change role"
+      action={change}
+      onClose={onClose}
+    >
+      {() => <RoleField role={role} onRole={setRole} />}
+    </TouchDialog>
   )
 }
 
@@ -109,40 +127,21 @@ export function LinkDialog({ invited: { url, expiresAt }, name, onClose }: LinkP
   )
 }
 
-interface ConfirmProps {
+interface RemoveProps {
   readonly title: string
   readonly says: string
-  readonly button: string
   readonly action: () => Promise<void>
   readonly onClose: () => void
 }
 
-export function ConfirmDialog({ title, says, button, action, onClose }: ConfirmProps) {
-  const { busy, problem, run } = useAction()
+export function RemoveDialog({ title, says, action, onClose }: RemoveProps) {
+  const remove = async () => {
+    await action()
+    onClose()
+  }
   return (
-    <Dialog title={title} onClose={onClose}>
-      <div class="dialog-body">
-        <p>{says}</p>
-        {problem !== undefined && <ProblemNote problem={problem} />}
-      </div>
-      <div class="dialog-foot">
-        <button type="button" class="button" onClick={onClose}>
-          Cancel
-        </button>
-        <button
-          type="button"
-          class="button stop"
-          disabled={busy}
-          onClick={() =>
-            run(async () => {
-              await action()
-              onClose()
-            })
-          }
-        >
-          {button}
-        </button>
-      </div>
-    </Dialog>
+    <TouchDialog title={title} button="Remove" look="stop" action={remove} onClose={onClose}>
+      {() => <p>{says}</p>}
+    </TouchDialog>
   )
 }

@@ -1,19 +1,18 @@
 import { useState } from 'preact/hooks'
-import { ask } from '../api/client.ts'
-import type { Invited, Person, Role } from '../api/types.ts'
+import type { Invited, Person } from '../api/types.ts'
 import { useMayChange } from '../shell.tsx'
 import { Icon } from '../ui/icon.tsx'
 import { useAction, useLoad } from '../ui/load.ts'
 import { Empty, Loading, ProblemNote } from '../ui/state.tsx'
 import { Time } from '../ui/time.tsx'
 import { say } from '../ui/toast.tsx'
-import { changeRole, inviteAgain, pathOf } from './people-changes.ts'
-import { ConfirmDialog, InviteDialog, LinkDialog, ROLE_OPTIONS } from './people-dialogs.tsx'
+import { inviteAgain, remove, removePasskey } from './people-changes.ts'
+import { InviteDialog, LinkDialog, RemoveDialog, RoleDialog, roleText } from './people-dialogs.tsx'
 
 type Open =
   | { readonly is: 'invite' }
   | { readonly is: 'link'; readonly invited: Invited; readonly name: string }
-  | { readonly is: 'remove'; readonly person: Person }
+  | { readonly is: 'role' | 'remove'; readonly person: Person }
   | {
       readonly is: 'passkey'
       readonly person: Person
@@ -31,11 +30,6 @@ export function PeoplePage() {
     setOpen(undefined)
     reload()
   }
-  const setRole = (person: Person, role: Role) =>
-    change.run(async () => {
-      await changeRole(person, role).finally(reload)
-      say(`${person.name} is ${role} now`)
-    })
   const linkFor = (person: Person) =>
     change.run(async () => {
       const invited = await inviteAgain(person)
@@ -56,8 +50,8 @@ export function PeoplePage() {
           Invite …
         </button>
         <p>
-          Everybody signs in with a passkey. Every change here is in the audit. For a link or
-          another role you touch your passkey, so that a copied sign-in lets nobody in.
+          Everybody signs in with a passkey. Every change here is in the audit and takes a touch of
+          your passkey, so that a copied sign-in lets nobody in and shuts nobody out.
         </p>
       </div>
       <div class="stack">
@@ -68,7 +62,7 @@ export function PeoplePage() {
           <PersonCard
             key={person.id}
             person={person}
-            onRole={(role) => setRole(person, role)}
+            onRole={() => setOpen({ is: 'role', person })}
             onInvite={() => linkFor(person)}
             onRemove={() => setOpen({ is: 'remove', person })}
             onPasskey={(passkey) => setOpen({ is: 'passkey', person, passkey })}
@@ -82,27 +76,24 @@ export function PeoplePage() {
         />
       )}
       {open?.is === 'link' && <LinkDialog {...open} onClose={close} />}
+      {open?.is === 'role' && <RoleDialog {...open} onClose={close} />}
       {open?.is === 'remove' && (
-        <ConfirmDialog
+        <RemoveDialog
           title={`Remove ${open.person.name}`}
           says="They are signed out everywhere at once, and their passkeys count no more."
-          button="Remove"
           action={async () => {
-            await ask(pathOf(open.person), { method: 'DELETE' })
+            await remove(open.person)
             say(`${open.person.name} was removed`)
           }}
           onClose={close}
         />
       )}
       {open?.is === 'passkey' && (
-        <ConfirmDialog
+        <RemoveDialog
           title={`Remove the passkey ${open.passkey.label}`}
-          says={`${open.person.name} can no longer sign in with it.`}
-          button="Remove"
+          says={`${open.person.name} is signed out everywhere, and can no longer sign in with it.`}
           action={async () => {
-            await ask(`${pathOf(open.person)}/passkeys/${encodeURIComponent(open.passkey.id)}`, {
-              method: 'DELETE',
-            })
+            await removePasskey(open.person, open.passkey)
             say('The passkey was removed')
           }}
           onClose={close}
@@ -114,7 +105,7 @@ export function PeoplePage() {
 
 interface CardProps {
   readonly person: Person
-  readonly onRole: (role: Role) => void
+  readonly onRole: () => void
   readonly onInvite: () => void
   readonly onRemove: () => void
   readonly onPasskey: (passkey: Person['passkeys'][number]) => void
@@ -139,18 +130,10 @@ function PersonCard({ person, onRole, onInvite, onRemove, onPasskey }: CardProps
             <Time at={createdAt} />
           </span>
         </div>
-        <select
-          class="push"
-          aria-label={`Role of ${name}`}
-          value={role}
-          onChange={(event) => onRole(event.currentTarget.value as Role)}
-        >
-          {ROLE_OPTIONS.map(([value, text]) => (
-            <option key={value} value={value} selected={value === role}>
-              {text}
-            </option>
-          ))}
-        </select>
+        <span class="chip push">{roleText(role)}</span>
+        <button type="button" class="button" aria-label={`Role of ${name} …`} onClick={onRole}>
+          Role …
+        </button>
         <button type="button" class="button" onClick={onRemove}>
           Remove …
         </button>

@@ -3,41 +3,39 @@ import { ask } from '../api/client.ts'
 import type { Revocation } from '../api/types.ts'
 import { By } from '../ui/by.tsx'
 import { Command } from '../ui/copy.tsx'
-import { Dialog } from '../ui/dialog.tsx'
 import { TextField } from '../ui/field.tsx'
-import { useAction } from '../ui/load.ts'
-import { ProblemNote } from '../ui/state.tsx'
 import { quoted } from '../ui/text.ts'
 import { say } from '../ui/toast.tsx'
+import { TouchDialog } from '../ui/touch-dialog.tsx'
 import { targetText } from './target-text.ts'
+import { touchFor } from './touch.ts'
 
 interface UndoProps {
   readonly revocation: Revocation
   readonly onClose: () => void
 }
 
+/** What is stopped may go on: whoever copied this browser's sign-in must not get there. */
 export function UndoDialog({ revocation: { id, target, reason: why, by }, onClose }: UndoProps) {
-  const [reason, setReason] = useState('')
-  const [asked, setAsked] = useState(false)
-  const { busy, problem, run } = useAction()
+  const [typed, setTyped] = useState('')
+  const reason = typed.trim()
   const undo = async () => {
+    const touch = await touchFor({ change: 'undo_revocation', revocation: id, reason })
     const path = `/revocations/${encodeURIComponent(id)}/undo`
-    await ask(path, { method: 'POST', body: { reason: reason.trim() } })
+    await ask(path, { method: 'POST', body: { reason, touch } })
     say('Undone')
     onClose()
   }
-  const command = `writ revocations undo ${quoted(id)} --reason ${quoted(reason.trim() || '…')}`
   return (
-    <Dialog title="Undo a revocation" onClose={onClose}>
-      <form
-        noValidate
-        onSubmit={(event) => {
-          event.preventDefault()
-          setAsked(true)
-          if (reason.trim() !== '' && !busy) run(undo)
-        }}
-      >
-        <div class="dialog-body">
+    <TouchDialog
+      title="Undo a revocation"
+      button="Undo"
+      whole={reason !== ''}
+      action={undo}
+      onClose={onClose}
+    >
+      {(asked) => (
+        <>
           <section class="hits">
             <b class="wrap">{targetText(target)}</b>
             <span class="muted wrap">
@@ -48,25 +46,14 @@ export function UndoDialog({ revocation: { id, target, reason: why, by }, onClos
           <TextField
             label="Reason"
             required
-            value={reason}
-            onValue={setReason}
+            value={typed}
+            onValue={setTyped}
             placeholder="Why it may go on"
-            wrong={
-              asked && reason.trim() === '' ? 'Say why: it is kept with the revocation' : undefined
-            }
+            wrong={asked && reason === '' ? 'Say why: it is kept with the revocation' : undefined}
           />
-          <Command text={command} />
-          {problem !== undefined && <ProblemNote problem={problem} />}
-        </div>
-        <div class="dialog-foot">
-          <button type="button" class="button" onClick={onClose}>
-            Cancel
-          </button>
-          <button type="submit" class="button main" disabled={busy}>
-            {busy ? 'Undoing …' : 'Undo'}
-          </button>
-        </div>
-      </form>
-    </Dialog>
+          <Command text={`writ revocations undo ${quoted(id)} --reason ${quoted(reason || '…')}`} />
+        </>
+      )}
+    </TouchDialog>
   )
 }
