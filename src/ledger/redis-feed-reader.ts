@@ -88,7 +88,7 @@ async function readConnection(
       beatId,
     )
     const streams = await within(2 * BLOCK_MS, read)
-    if (reads % SWEEP_EVERY_READS === 0) followers.sweep(Date.now() / 1000)
+    if (reads % SWEEP_EVERY_READS === 0) followers.sweep()
     if (streams === null) continue
     const items = new Map(streams as [string, StreamItem[]][])
     const counted = count

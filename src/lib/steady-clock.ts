@@ -1,5 +1,5 @@
 /**
- * The clock by which a ledger in this process forgets: seconds since the epoch, and never ahead of
+ * The clock by which this process forgets: seconds since the epoch, and never ahead of
  * what has really passed since it was made.
  *
  * A wall clock that jumps ahead and back would otherwise have marks dropped in between, and what

@@ -1,8 +1,12 @@
+import { randomBytes } from 'node:crypto'
+
 /** Far below a heartbeat's distance, and far above what a time in seconds can resolve. */
 const LEAST_STEP_SECONDS = 0.000_001
 
 /** What is published is this much later than the heartbeat before it. */
 const AFTER_BEAT_SECONDS = 0.001
+/** No holder takes a heartbeat whose time is this far from its own (`freshness.ts`). */
+const PUT_BACK_SECONDS = 2
 /** Left below what is being published, for several hundred heartbeats that overtake it. */
 const ROOM_SECONDS = 0.000_5
 
@@ -12,19 +16,29 @@ const ROOM_SECONDS = 0.000_5
  *
  * A revocation is later than every heartbeat made before it. Until it is durable, heartbeats that
  * overtake it on the way to the store carry a time before its own.
+ *
+ * A clock that is put back by more than holders allow begins a new order under a new name: in the old one
+ * nothing could be said before the clock is again where it was.
  */
 export class BeatClock {
   readonly #clock: () => number
   readonly #pending = new Set<number>()
   #lastBeat = 0
+  #origin = randomBytes(12).toString('base64url')
 
   /** @param clock seconds since the epoch */
   constructor(clock: () => number) {
     this.#clock = clock
   }
 
+  /** Names the order: this process, and anew when its clock was put back. */
+  get origin(): string {
+    return this.#origin
+  }
+
   /** The time of what is about to be published; call `published` when it is, or has failed. */
   publish(): { readonly at: number; published(): void } {
+    this.#notice()
     let at = Math.max(this.#clock(), this.#lastBeat + AFTER_BEAT_SECONDS)
     // One time each, so that one being published does not free another.
     while (this.#pending.has(at)) at += LEAST_STEP_SECONDS
@@ -34,9 +48,16 @@ export class BeatClock {
 
   /** The time of the next heartbeat; each is greater than the one before. */
   beat(): number {
+    this.#notice()
     let at = this.#clock()
     for (const pending of this.#pending) at = Math.min(at, pending - ROOM_SECONDS)
     this.#lastBeat = Math.max(at, this.#lastBeat + LEAST_STEP_SECONDS)
     return this.#lastBeat
+  }
+
+  #notice(): void {
+    if (this.#clock() >= this.#lastBeat - PUT_BACK_SECONDS) return
+    this.#lastBeat = 0
+    this.#origin = randomBytes(12).toString('base64url')
   }
 }

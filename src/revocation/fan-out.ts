@@ -1,3 +1,4 @@
+import { steadyClock } from '../lib/steady-clock.ts'
 import type { FeedFollower, FeedSubscription, KeptEntry } from './feed.ts'
 
 /**
@@ -5,6 +6,7 @@ import type { FeedFollower, FeedSubscription, KeptEntry } from './feed.ts'
  * given everything kept. Followers are called in turn, so a heartbeat never overtakes an entry.
  */
 export class FanOut {
+  readonly #clock = steadyClock()
   readonly #followers = new Set<FeedFollower>()
   #entries = new Map<string, KeptEntry>()
   #whole = false
@@ -35,7 +37,8 @@ export class FanOut {
   }
 
   /** Forgets entries that have ended. */
-  sweep(now: number): void {
+  sweep(): void {
+    const now = this.#clock()
     for (const { id, expiresAt } of this.#entries.values()) {
       if (expiresAt !== undefined && expiresAt < now) this.#entries.delete(id)
     }

@@ -43,7 +43,7 @@ export function memoryFeed(store?: FeedStore): FeedTransport {
     async beat(heartbeat) {
       load()
       followers.beat(heartbeat)
-      if (++beats % SWEEP_EVERY_BEATS === 0) followers.sweep(Date.now() / 1000)
+      if (++beats % SWEEP_EVERY_BEATS === 0) followers.sweep()
     },
 
     follow(follower) {

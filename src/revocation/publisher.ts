@@ -6,6 +6,7 @@
  * after entries signed with a key that will soon be forgotten have been signed again.
  */
 import { randomBytes } from 'node:crypto'
+import { steadyClock } from '../lib/steady-clock.ts'
 import type { SigningKey } from '../token/jws.ts'
 import type { KeySource } from '../token/key-set.ts'
 import { checkRequest, checkWhy, type RevocationRequest, type UndoRequest } from './asked.ts'
@@ -38,10 +39,9 @@ const LOOK_AGAIN_SECONDS = 60
 const UNDO_KEPT_SECONDS = 7 * 86_400
 
 export class RevocationPublisher {
-  /** Names this process in its heartbeats and in what it revokes. */
-  readonly origin = randomBytes(12).toString('base64url')
   readonly #options: RevocationPublisherOptions
   readonly #clock: () => number
+  readonly #forgets: () => number
   readonly #times: BeatClock
   readonly #kept: KeptEntries
   readonly #started = Promise.withResolvers<void>()
@@ -58,9 +58,15 @@ export class RevocationPublisher {
   constructor(options: RevocationPublisherOptions) {
     this.#options = options
     this.#clock = options.clock ?? (() => Date.now() / 1000)
+    this.#forgets = steadyClock(this.#clock)
     this.#times = new BeatClock(this.#clock)
     this.#kept = new KeptEntries(options.issuer, options.keys)
     this.#started.promise.catch(() => undefined)
+  }
+
+  /** Names this process in its heartbeats and in what it revokes. */
+  get origin(): string {
+    return this.#times.origin
   }
 
   /** Resolves when the first heartbeat is out. */
@@ -192,7 +198,7 @@ export class RevocationPublisher {
     const { transport, issuer, key } = this.#options
     if (!this.#replayed) throw new Error('the feed has not been read to its end yet')
     await this.#kept.settled()
-    this.#kept.dropEnded(this.#clock())
+    this.#kept.dropEnded(this.#forgets())
     const epochs = (await transport.epochs?.()) ?? []
     const guards = epochs.map(({ guard }) => guard).join(' ')
     if (guards !== this.#guards) {
@@ -202,7 +208,8 @@ export class RevocationPublisher {
     }
     await this.#signAgain(key())
     for (const { entry } of this.#kept.overwritten()) await this.#append([entry])
-    const beat = { origin: this.origin, at: this.#times.beat(), epochs }
+    const at = this.#times.beat()
+    const beat = { origin: this.origin, at, epochs }
     await transport.beat(signBeat(beat, issuer, key()), epochs)
   }
 

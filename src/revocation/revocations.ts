@@ -9,6 +9,7 @@
  * again is reported and has no effect. Whether an entry is one of these must be known, though: while
  * that cannot be told, nothing is fresh.
  */
+import { steadyClock } from '../lib/steady-clock.ts'
 import { refuse } from '../refusal.ts'
 import type { KeySource } from '../token/key-set.ts'
 import type { Epoch, FeedSubscription, FeedTransport } from './feed.ts'
@@ -21,13 +22,7 @@ import {
 } from './feed-text.ts'
 import { Freshness, MAX_ORIGINS } from './freshness.ts'
 import { RevokedSet } from './revoked-set.ts'
-import {
-  COUNTS_AFTER_END_SECONDS,
-  hasEnded,
-  type Revocation,
-  type Subject,
-  type Undo,
-} from './target.ts'
+import { hasEnded, type Revocation, type Subject, type Undo } from './target.ts'
 import { isDoubt, Undecided } from './undecided.ts'
 
 export interface RevocationsOptions {
@@ -70,6 +65,8 @@ export class Revocations {
   readonly #options: RevocationsOptions
   readonly #clock: () => number
   readonly #monotonicMs: () => number
+  /** What is forgotten is gone, so a clock that is wrong for a while must not decide it. */
+  readonly #forgets: () => number
   readonly #set = new RevokedSet()
   readonly #freshness: Freshness
   readonly #received: Received[] = []
@@ -91,6 +88,7 @@ export class Revocations {
     this.#options = options
     this.#clock = options.clock ?? (() => Date.now() / 1000)
     this.#monotonicMs = options.monotonicMs ?? (() => performance.now())
+    this.#forgets = steadyClock(this.#clock, this.#monotonicMs)
     this.#staleAfterMs = options.staleAfterMs ?? 1000
     this.#freshness = new Freshness(this.#staleAfterMs)
     this.#undecided = new Undecided({
@@ -218,7 +216,7 @@ export class Revocations {
     if (content.kind === 'undo') {
       this.#set.undo(content.undo)
       this.#unknown.delete(content.undo.id)
-    } else if (!hasEnded(content.revocation, this.#clock())) {
+    } else if (!hasEnded(content.revocation, this.#forgets())) {
       this.#set.add(content.revocation)
     }
     this.#options.onEntry?.(content)
@@ -234,7 +232,7 @@ export class Revocations {
     const why = this.#freshness.hear(beat, now, this.#monotonicMs())
     if (why !== undefined) throw new FeedTextError(why)
     if (this.#undecided.size === 0) this.#hear(beat)
-    this.#set.sweep(now)
+    this.#set.sweep(this.#forgets())
     this.#epochs = beat.epochs
     this.#options.transport.learn?.(beat.epochs)
     this.#options.onEpochs?.(beat.epochs)
@@ -275,9 +273,12 @@ export class Revocations {
   #holdsUnknown(): boolean {
     if (this.#unknown.size === 0) return false
     const now = this.#clock()
+    const over = this.#forgets()
+    let holds = false
     for (const [name, until] of this.#unknown) {
-      if (until + COUNTS_AFTER_END_SECONDS < now) this.#unknown.delete(name)
+      if (hasEnded({ until }, over)) this.#unknown.delete(name)
+      holds ||= !hasEnded({ until }, now)
     }
-    return this.#unknown.size > 0
+    return holds
   }
 }

@@ -4,13 +4,13 @@ import { createServer, type IncomingMessage, request, type ServerResponse } from
 import type { AddressInfo } from 'node:net'
 
 /**
- * `cut`: an answer is cut off so many milliseconds after it began.
+ * `cut`: an answer is cut off when so many events of it have been passed on.
  * `keep`: an answer is passed on when it is complete, head and all.
  * `collect`: its head is passed on at once, and its body in lumps of so many milliseconds.
  */
 export type Trouble =
   | { readonly how: 'none' }
-  | { readonly how: 'cut'; readonly afterMs: number }
+  | { readonly how: 'cut'; readonly afterEvents: number }
   | { readonly how: 'keep' }
   | { readonly how: 'collect'; readonly everyMs: number }
 
@@ -52,12 +52,19 @@ function pass(answer: IncomingMessage, res: ServerResponse, trouble: Trouble): v
   const { 'content-type': type } = answer.headers
   const begin = () => res.writeHead(answer.statusCode ?? 502, { 'content-type': type ?? '' })
   answer.on('error', () => res.destroy())
-  if (trouble.how === 'none' || trouble.how === 'cut') {
+  if (trouble.how === 'none') {
     begin().flushHeaders()
     answer.pipe(res)
-    if (trouble.how === 'none') return
-    const cut = setTimeout(() => res.destroy(), trouble.afterMs)
-    res.once('close', () => clearTimeout(cut))
+    return
+  }
+  if (trouble.how === 'cut') {
+    begin().flushHeaders()
+    let left = trouble.afterEvents
+    answer.on('data', (chunk: Buffer) => {
+      left -= String(chunk).split('\n\n').length - 1
+      res.write(chunk, () => left <= 0 && res.destroy())
+    })
+    answer.on('end', () => res.end())
     return
   }
   const kept: Buffer[] = []

@@ -87,6 +87,23 @@ describe('a heartbeat that overtakes a revocation on its way to the store is of 
     assert.ok(beats.every((at, index) => index === 0 || at > (beats[index - 1] ?? 0)))
   })
 
+  it('and in a new order once the clock was put back, or nobody would hear it for as long', () => {
+    let now = 1_800_003_600
+    const clock = new BeatClock(() => now)
+    const { origin } = clock
+    clock.beat()
+    now -= 1
+    assert.ok(clock.beat() > now, 'as far as holders allow it goes on')
+    assert.equal(clock.origin, origin)
+    now -= 3600
+    const first = clock.publish()
+    assert.notEqual(clock.origin, origin)
+    assert.equal(first.at, now)
+    assert.ok(clock.beat() < first.at)
+    first.published()
+    assert.ok(clock.beat() <= now)
+  })
+
   const open: { close(): Promise<void> }[] = []
   after(async () => {
     for (const each of open.reverse()) await each.close()

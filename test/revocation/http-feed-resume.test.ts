@@ -75,7 +75,7 @@ async function goesOn(scene: Scene): Promise<void> {
 
 describe('a follower over HTTP', { concurrency: true }, () => {
   it('that was cut off is given what came since, and nothing twice', async (t) => {
-    const scene = await follow(t, { how: 'cut', afterMs: 250 })
+    const scene = await follow(t, { how: 'cut', afterEvents: 12 }, { earlyMs: 0, silenceMs: 5000 })
     for (let n = 0; n < 40; n++) {
       await scene.append(`entry-${n}`)
       await new Promise((resolve) => setTimeout(resolve, 20))
@@ -93,7 +93,11 @@ describe('a follower over HTTP', { concurrency: true }, () => {
   })
 
   it('whose streams are cut again and again polls, and streams again when they come through', async (t) => {
-    const scene = await follow(t, { how: 'cut', afterMs: 100 }, { streamAgainMs: 100 })
+    const scene = await follow(
+      t,
+      { how: 'cut', afterEvents: 4 },
+      { earlyMs: 1000, silenceMs: 5000, streamAgainMs: 100 },
+    )
     await until(() => scene.proxy.asked.includes('poll'))
     await scene.append('while polling')
     await until(() => scene.entries().includes('while polling'))

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, describe, it } from 'node:test'
-import { signBeat, signRevocation } from '../../src/revocation/feed-text.ts'
+import { FEED_TYPE, signBeat, signRevocation } from '../../src/revocation/feed-text.ts'
 import { memoryFeed } from '../../src/revocation/memory-feed.ts'
 import { RevocationPublisher } from '../../src/revocation/publisher.ts'
 import { type RefusedText, Revocations } from '../../src/revocation/revocations.ts'
@@ -86,6 +86,26 @@ describe('a revocation stops what it names, and nothing else', () => {
       assert.equal(h.outcome(), expected)
     }
     assert.equal(h.revocations.list().length, 0)
+  })
+
+  it('a clock that is wrong for a while ends nothing for good', async () => {
+    const h = holder()
+    const until = h.clock.now + 100
+    const unknown = { iss: issuer, kind: 'planet', id: 'p', until }
+    await h.entry({ kind: 'session', value: 'sid-1' }, { until })
+    h.clock.now += 1000
+    await h.beat()
+    assert.equal(h.outcome(), 'passes')
+    await h.entry({ kind: 'task', value: 'heard meanwhile' }, { until })
+    h.feed.entry(signJws({ typ: FEED_TYPE }, unknown, key))
+    await settled()
+    assert.equal(h.outcome(), 'passes')
+    h.clock.now -= 1000
+    await h.beat(h.clock.now, 'o2')
+    assert.equal(h.outcome(), 'revocations_stale')
+    await h.undo('p')
+    assert.equal(h.outcome(), 'revoked')
+    assert.equal(h.outcome({ ...subject, session: 's', task: 'heard meanwhile' }), 'revoked')
   })
 
   it('two that stop the same thing end one by one', async () => {
