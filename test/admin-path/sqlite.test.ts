@@ -7,6 +7,7 @@ import { testListeners } from './listeners.ts'
 import { BRIEF_RESOURCE, openPlace, type Place } from './place.ts'
 import { testRoles } from './roles.ts'
 import { type Stage, testStopping } from './stop.ts'
+import { testTouch } from './touch.ts'
 
 let place: Place
 let stage: Stage
@@ -39,6 +40,7 @@ testStopping('a program', () => ({
 testStopping('the command line', () => ({ stage, door: commandDoor(place, first()) }), [])
 
 testRoles(() => place)
+testTouch(() => place)
 testListeners(() => place)
 
 test('all is well, says writ status', async () => {
