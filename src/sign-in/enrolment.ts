@@ -91,7 +91,7 @@ export function createEnrolment(parts: EnrolmentParts): Enrolment {
     const made = await verifyCreation(site, response, (challenge) =>
       challenges.take(challenge, 'enrol', links.idOf(text)),
     )
-    const id = link.kind === 'again' ? link.person : links.personOf(text)
+    const { id } = await whoFor(link, text)
     const passkey: StoredPasskey = {
       ...made,
       id: passkeyIdOf(made.credentialId),

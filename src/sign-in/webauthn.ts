@@ -86,7 +86,7 @@ export async function verifyCreation(
       supportedAlgorithmIDs: ALGORITHMS,
     }),
   )
-  if (!verified || registrationInfo === undefined) refusePasskey('attestation')
+  if (!verified) refusePasskey('attestation')
   const { credential, credentialDeviceType, credentialBackedUp } = registrationInfo
   if (credential.id !== response.id) refusePasskey('credential')
   return {

@@ -19,6 +19,8 @@ export interface Twist {
   readonly userHandle?: string | null
   readonly clientData?: Record<string, unknown>
   readonly badSignature?: boolean
+  /** Says that it is another credential. */
+  readonly id?: string
 }
 
 const FLAG = { userPresent: 1, userVerified: 4, backupEligible: 8, backedUp: 16, attested: 64 }
@@ -49,11 +51,13 @@ export class SoftwarePasskey {
       [cborText('attStmt'), cborMap([])],
       [cborText('authData'), cborBytes(authData)],
     ])
-    return this.#credential({
+    const id = twist.id ?? this.id
+    const response = {
       clientDataJSON: this.#clientData('webauthn.create', challenge, twist),
       attestationObject: base64url(attestation),
       transports: ['internal'],
-    })
+    }
+    return { ...this.#credential(response), id, rawId: id }
   }
 
   /** `navigator.credentials.get(…).toJSON()` */

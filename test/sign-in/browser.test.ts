@@ -76,7 +76,7 @@ test('a cookie is believed from our own page only, and changes nothing without t
   const origin = { origin: site.url }
   const value = { 'x-writ-csrf': csrf }
   const navigate = { 'sec-fetch-site': 'none', 'sec-fetch-mode': 'navigate' }
-  const cases: [string, string, Record<string, string>, string][] = [
+  const cases: [string, string, Record<string, string | string[]>, string][] = [
     ['our page reads', 'GET', ours, ''],
     ['the person opens it', 'GET', navigate, ''],
     ['our page changes', 'POST', { ...ours, ...origin, ...value }, ''],
@@ -89,7 +89,10 @@ test('a cookie is believed from our own page only, and changes nothing without t
     ['another origin changes', 'POST', { ...ours, ...value, origin: 'null' }, 'origin'],
     ['another port', 'POST', { ...ours, ...value, origin: 'http://localhost:1' }, 'origin'],
     ['no origin', 'POST', { ...ours, ...value }, 'origin'],
+    ['two origins', 'POST', { ...ours, ...value, origin: [site.url, 'null'] }, 'origin'],
+    ['two sites', 'GET', { 'sec-fetch-site': ['same-origin', 'cross-site'] }, 'fetch_site'],
     ['no value', 'POST', { ...ours, ...origin }, 'csrf'],
+    ['two values', 'POST', { ...ours, ...origin, 'x-writ-csrf': [csrf, 'x'] }, 'csrf'],
     ['another value', 'DELETE', { ...ours, ...origin, 'x-writ-csrf': `${csrf}x` }, 'csrf'],
   ]
   for (const [what, method, headers, check] of cases) {
@@ -196,6 +199,10 @@ test('a code is good once, in the browser that began, with the verifier it was a
   // What was tried is over, so the rest begins anew.
   const third = await back(one, (await reachPasskeyPage(one, site)).path)
   await refused(new Browser(site), third, 'another browser')
+  const elsewhere = new Browser(site)
+  await reachPasskeyPage(elsewhere, site)
+  const led = await back(one, (await reachPasskeyPage(one, site)).path)
+  await refused(elsewhere, led, 'another browser that signs in as well')
 
   const fourth = await back(one, (await reachPasskeyPage(one, site)).path)
   const foreign = new URL(fourth)
@@ -264,6 +271,17 @@ test('a page under another name of this machine leads to the one that passkeys a
 test('a link that was never made enrols nobody', async () => {
   const { answer } = await enrol(site, `${site.url}/sign-in/enrol#${'A'.repeat(43)}`)
   assert.deepEqual([answer.status, answer.body.title], [403, 'link_refused'])
+})
+
+test('who cancels is signed in nowhere', async () => {
+  const browser = new Browser(site)
+  const { path } = await reachPasskeyPage(browser, site)
+  const { body } = await browser.post(`${path}/cancel`, {})
+  const back = await browser.open(pathOf(site, body.location))
+  const done = await browser.open(pathOf(site, back.headers.location))
+  assert.equal(done.status, 200)
+  assert.match(done.text, /Nobody was signed in/)
+  assert.equal((await me(browser)).status, 401)
 })
 
 test('a sign-in that began in another browser is not ended here, whatever cookie was set', async () => {

@@ -160,7 +160,7 @@ test('other clients, grants and scopes get nothing', async () => {
   }
 })
 
-test('a form with bytes outside ASCII is refused, whatever a reader makes of them', async () => {
+test('a form that two readers could read differently is refused, whatever a reader makes of them', async () => {
   const cli = new CommandLine(site)
   const path = '/oauth/device_authorization'
   const form = 'client_id=writ-cli&scope=writ%3Aviewer'
@@ -169,6 +169,7 @@ test('a form with bytes outside ASCII is refused, whatever a reader makes of the
     ['a byte order mark', Buffer.from(`\ufeff${form}`), 400],
     ['one before a second scope', Buffer.from(`\ufeffscope=writ%3Aadmin&${form}`), 400],
     ['UTF-8 in a value', Buffer.from(`${form}&resource=é`), 400],
+    ['a parameter twice', Buffer.from(`${form}&x=1&x=2`), 400],
     ['a byte of Latin-1', Buffer.from(`${form}&x=\xff`, 'latin1'), 400],
   ]
   for (const [what, bytes, status] of forms) {
@@ -225,6 +226,7 @@ test('of a token that is kept, everything has to fit', async () => {
   const cases: [string, object, string][] = [
     ['of another client', { clientId: 'writ-console' }, 'unknown'],
     ['of nobody', { accountId: undefined }, 'unknown'],
+    ['of no grant', { grantId: undefined }, 'unknown'],
     ['of somebody who is gone', { accountId: 'gone' }, 'ended'],
     ['for another audience', { aud: 'https://other.example' }, 'audience'],
     ['not bound', { jkt: undefined }, 'proof'],

@@ -173,6 +173,8 @@ test('a place where passkeys or cookies could not work is refused at the start',
     'http://writ.example',
     'https://[::1]:4472',
     'https://writ.example/admin',
+    'https://writ.example/?admin',
+    'https://writ.example/#admin',
     'https://user@writ.example',
     'writ.example',
   ]) {

@@ -152,6 +152,7 @@ test('an enrolment that is not for this place, or without somebody verified, enr
     ['nobody verified', { userVerified: false }, 'user_verification'],
     ['another ceremony', { type: 'webauthn.get' }, 'type'],
     ['inside a frame', { clientData: { crossOrigin: true } }, 'framed'],
+    ['by the name of another', { id: 'other' }, 'credential'],
   ]
   const { url } = await site.signIn.people.invite({ name: 'New', role: 'viewer' }, LOCAL)
   for (const [what, twist, check] of cases) {
@@ -166,25 +167,37 @@ test('an enrolment that is not for this place, or without somebody verified, enr
 test('what is no credential at all is refused and breaks nothing', async () => {
   const browser = new Browser(site)
   const { path } = await reachPasskeyPage(browser, site)
-  const good = passkey.get({ challenge: 'AAAA' }) as { response: Record<string, unknown> }
-  const cases: unknown[] = [
-    null,
-    'text',
-    [],
-    {},
-    { ...good, id: 5 },
-    { ...good, type: 'password' },
-    { ...good, rawId: 'other' },
-    { ...good, response: null },
-    { ...good, response: { ...good.response, signature: { length: 1 } } },
-    { ...good, response: { ...good.response, clientDataJSON: 'e30' } },
-    { ...good, response: { ...good.response, clientDataJSON: 'bnVsbA' } },
-    { ...good, response: { ...good.response, clientDataJSON: 'A'.repeat(20_000) } },
-    { ...good, response: { ...good.response, authenticatorData: 'AAAA' } },
+  interface Credential {
+    readonly response: Record<string, unknown>
+  }
+  const within = (change: object) => (good: Credential) => ({
+    ...good,
+    response: { ...good.response, ...change },
+  })
+  const cases: [string, (good: Credential) => unknown, string][] = [
+    ['null', () => null, 'form'],
+    ['text', () => 'text', 'form'],
+    ['a list', () => [], 'form'],
+    ['nothing', () => ({}), 'form'],
+    ['a number', (good) => ({ ...good, id: 5, rawId: 5 }), 'form'],
+    ['a password', (good) => ({ ...good, type: 'password' }), 'form'],
+    ['two names', (good) => ({ ...good, rawId: 'other' }), 'form'],
+    ['a long name', (good) => ({ ...good, id: 'a'.repeat(1365), rawId: 'a'.repeat(1365) }), 'form'],
+    ['no response', (good) => ({ ...good, response: null }), 'form'],
+    ['no text', within({ signature: { length: 1 } }), 'form'],
+    ['long text', within({ clientDataJSON: 'A'.repeat(20_000) }), 'form'],
+    ['no base64url', within({ userHandle: 'a+b' }), 'form'],
+    ['no client data', within({ clientDataJSON: 'e30' }), 'type'],
+    ['null as client data', within({ clientDataJSON: 'bnVsbA' }), 'client_data'],
+    ['no JSON', within({ clientDataJSON: 'AAAA' }), 'client_data'],
+    ['no authenticator data', within({ authenticatorData: 'AAAA' }), 'response'],
   ]
-  for (const credential of cases) {
-    const answer = await browser.post(`${path}/finish`, { credential })
-    assert.equal(answer.status, 403, JSON.stringify(credential).slice(0, 80))
+  for (const [what, change, check] of cases) {
+    const { body } = await browser.post(`${path}/options`, {})
+    const good = passkey.get(body.options as Record<string, unknown>)
+    const credential = change(good as unknown as Credential)
+    assert.equal((await browser.post(`${path}/finish`, { credential })).status, 403, what)
+    assert.equal(lastCheck(), check, what)
   }
 })
 

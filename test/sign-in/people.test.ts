@@ -7,6 +7,7 @@ import { AdminRefusal } from '../../src/sign-in/admin-refusal.ts'
 import { SoftwarePasskey } from './authenticator.ts'
 import { CommandLine, confirmed } from './command-line.ts'
 import {
+  type Answer,
   Browser,
   enrol,
   LOCAL,
@@ -178,8 +179,36 @@ test('whoever is removed twice at once is removed once, and may enrol the passke
     Array.from({ length: 8 }, () => site.signIn.people.remove(person, LOCAL)),
   )
   assert.equal(all.filter(({ status }) => status === 'fulfilled').length, 1)
+  for (const each of all)
+    if (each.status === 'rejected') assert.ok(codeOf('not_found')(each.reason))
   const { url } = await site.signIn.people.invite({ name: 'B', role: 'viewer' }, LOCAL)
   assert.equal((await enrol(site, url, passkey)).answer.status, 200)
+})
+
+test('a link for somebody counts while they are there and have room for a passkey', async () => {
+  await newPerson(site, 'admin')
+  const { person } = await newPerson(site, 'viewer')
+  const again = async () => (await site.signIn.people.inviteAgain(person, LOCAL)).url
+  const early = new URL(await again()).hash.slice(1)
+  const browser = new Browser(site)
+  const begin = () => browser.post('/sign-in/enrol/options', { link: early })
+  const finish = ({ body }: Answer) => {
+    const credential = new SoftwarePasskey(site).create(body.options as Record<string, unknown>)
+    return browser.post('/sign-in/enrol/finish', { link: early, credential })
+  }
+  const begun = await begin()
+  for (let n = 1; n < 16; n++) assert.equal((await enrol(site, await again())).answer.status, 200)
+  for (const { status, body } of [(await enrol(site, await again())).answer, await finish(begun)]) {
+    assert.deepEqual([status, body.title], [403, 'link_refused'])
+  }
+  const [one] = (await site.signIn.people.list()).find(({ id }) => id === person)!.passkeys
+  await site.signIn.people.removePasskey(person, one!.id, LOCAL)
+  const later = await begin()
+  assert.equal(later.status, 200)
+  await site.signIn.people.remove(person, LOCAL)
+  for (const { status, body } of [await begin(), await finish(later)]) {
+    assert.deepEqual([status, body.title], [403, 'link_refused'])
+  }
 })
 
 test('another passkey signs in the same person; one that is removed signs in nobody', async () => {
@@ -219,6 +248,8 @@ test('what cannot be asked for is refused', async () => {
   }
   const role = 'root' as 'admin'
   await assert.rejects(people.invite({ name: 'A', role }, by), codeOf('request_invalid'))
+  const { person } = await newPerson(site, 'admin')
+  await assert.rejects(people.removePasskey(person, 'nothing', by), codeOf('not_found'))
   await assert.rejects(people.inviteAgain('nobody', by), codeOf('not_found'))
   await assert.rejects(people.remove('nobody', by), codeOf('not_found'))
   await assert.rejects(people.setRole('nobody', 'viewer', by), codeOf('not_found'))

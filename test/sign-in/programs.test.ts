@@ -4,6 +4,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { after, before, test } from 'node:test'
 import type Koa from 'koa'
+import type { JsonObject } from '../../src/lib/json.ts'
 import { mintToken } from '../../src/mint/mint.ts'
 import { refuse } from '../../src/refusal.ts'
 import { ofConnections } from '../../src/server/client-certificate.ts'
@@ -11,6 +12,8 @@ import { createMetrics } from '../../src/server/metrics.ts'
 import { createProvider, HOSTED_GRANTS } from '../../src/server/provider.ts'
 import { router } from '../../src/server/routes.ts'
 import { tokenEndpoint } from '../../src/server/token.ts'
+import { DELEGATION_TYP } from '../../src/token/delegation.ts'
+import { type SigningKey, signJws } from '../../src/token/jws.ts'
 import { generateSenderKey, makeProof, type SenderKey } from '../../src/token/proof.ts'
 import { sessionId } from '../../src/token/session-id.ts'
 import {
@@ -22,6 +25,7 @@ import {
   startFixture,
   testClient,
 } from '../server/fixture.ts'
+import { makeSigningKey } from '../support/feed-keys.ts'
 import { type Answer, type Site, send, startSite } from './site.ts'
 
 const ops = testClient('ops', { scopes: ['writ:viewer', 'writ:admin'] })
@@ -139,15 +143,16 @@ test('a token is believed with a proof of its own key, for this request, once', 
   for (const [what, answer] of cases) {
     assert.deepEqual(whyOf(await answer), [401, 'signin_required', 'proof'], what)
   }
-  const bearer = { headers: { authorization: `Bearer ${token}` } }
-  assert.deepEqual(whyOf(await send(`${site.url}/v1/me`, bearer)), [401, 'signin_required', 'form'])
-
-  const dpop = makeProof(key, {
-    method: 'GET',
-    url: `${site.url}/v1/me`,
-    now: site.now(),
-    accessToken: token,
-  })
+  const proof = () => {
+    const request = { method: 'GET', url: `${site.url}/v1/me`, accessToken: token }
+    return makeProof(key, { ...request, now: site.now() })
+  }
+  const forms = [`Bearer ${token}`, 'DPoP', `DPoP ${token} x`, [`DPoP ${token}`, `DPoP ${token}`]]
+  for (const authorization of forms) {
+    const answer = await send(`${site.url}/v1/me`, { headers: { authorization, dpop: proof() } })
+    assert.deepEqual(whyOf(answer), [401, 'signin_required', 'form'], String(authorization))
+  }
+  const dpop = proof()
   const headers = { authorization: `DPoP ${token}`, dpop }
   const all = await Promise.all(
     Array.from({ length: 40 }, () => send(`${site.url}/v1/me`, { headers })),
@@ -185,9 +190,26 @@ test('what the broker did not sign so, or did not sign for this, is not believed
     ['of a client that is not registered', { sub: 'gone', client_id: 'gone' }],
     ['with a role the client may not have', { sub: 'watcher', client_id: 'watcher' }],
     ['without an id', { jti: undefined }],
+    ['with an id that no store takes', { jti: 'a token' }],
+    ['without a session', { sid: undefined }],
+    ['without a scope', { scope: undefined }],
+    ['with a time that is text', { iat: String(now) }],
+    ['that ends when it begins', { exp: now }],
   ]
   for (const [what, change] of wrong) {
     assert.equal((await ask(minted(change), key)).status, 401, what)
+  }
+  const current = broker.parts.keys.current(now)
+  const headers: [string, object, SigningKey, string][] = [
+    ['a delegation', { typ: DELEGATION_TYP }, current, 'form'],
+    ['an assertion', { typ: 'JWT' }, current, 'form'],
+    ['no type', {}, current, 'form'],
+    ['a key of somebody else', { typ: 'at+jwt' }, makeSigningKey('other'), 'unknown'],
+    ['another key of that name', { typ: 'at+jwt' }, makeSigningKey(current.kid), 'unknown'],
+  ]
+  for (const [what, header, by, why] of headers) {
+    const signed = signJws(header as JsonObject, claims, by)
+    assert.deepEqual(whyOf(await ask(signed, key)), [401, 'signin_required', why], what)
   }
   const [head, payload, signature] = minted({}).split('.') as [string, string, string]
   const forged = `${head}.${payload}.${signature.slice(0, -8)}AAAAAAAA`

@@ -1,10 +1,19 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { memoryDocuments } from '../../src/ledger/memory-documents.ts'
-import { refuse } from '../../src/refusal.ts'
+import { Refusal, refuse } from '../../src/refusal.ts'
 import { createOidcStore } from '../../src/sign-in/adapter.ts'
+import type { Admin } from '../../src/sign-in/admin.ts'
 import { CommandLine } from './command-line.ts'
-import { Browser, newPerson, signInBrowser, startSite } from './site.ts'
+import {
+  Browser,
+  me,
+  newPerson,
+  pathOf,
+  reachPasskeyPage,
+  signInBrowser,
+  startSite,
+} from './site.ts'
 
 const clock = () => Date.now() / 1000
 const fresh = () => {
@@ -20,6 +29,7 @@ test('of forty uses of a code or a token at once, one succeeds', async () => {
     const all = await Promise.allSettled(Array.from({ length: 40 }, () => adapter.consume('id')))
     assert.equal(all.filter(({ status }) => status === 'fulfilled').length, 1, model)
     assert.ok((await adapter.find('id'))?.consumed, model)
+    await assert.rejects(adapter.consume('other'), { name: 'InvalidGrant' })
   }
 })
 
@@ -93,18 +103,22 @@ test('what callers present is not in the store', async () => {
   }
 })
 
-test('while the store does not answer, everything is refused, and says to try again', async () => {
-  let down = false
-  const real = memoryDocuments({ clock, isOpen: () => true })
-  const documents = new Proxy(real, {
+/** Documents of which those do not answer whose kind `down` says. */
+function failing(down: (kind: unknown) => boolean) {
+  return new Proxy(memoryDocuments({ clock, isOpen: () => true }), {
     get(target, name) {
       const call = Reflect.get(target, name) as (...args: unknown[]) => Promise<unknown>
       return async (...args: unknown[]) => {
-        if (down) refuse({ code: 'ledger_unavailable', detail: 'test' })
+        if (down(args[0])) refuse({ code: 'ledger_unavailable', detail: 'test' })
         return await call.apply(target, args)
       }
     },
   })
+}
+
+test('while the store does not answer, everything is refused, and says to try again', async () => {
+  let down = false
+  const documents = failing(() => down)
   const site = await startSite({ documents })
   try {
     const { passkey } = await newPerson(site, 'admin')
@@ -120,6 +134,45 @@ test('while the store does not answer, everything is refused, and says to try ag
     assert.equal((await browser.open('/sign-in/device')).status, 503)
     down = false
     assert.equal((await cli.me(tokens.access_token)).status, 200)
+  } finally {
+    await site.close()
+  }
+})
+
+test('that the store does not answer is not told as what somebody did wrong', async () => {
+  let down = ''
+  const site = await startSite({ documents: failing((kind) => kind === down) })
+  try {
+    const { passkey } = await newPerson(site, 'admin')
+    const { browser } = await signInBrowser(site, passkey)
+    const admin = (await me(browser)).body as unknown as Admin
+    const touched = passkey.get(await site.signIn.touch.options(admin, 'hash'))
+    const { path } = await reachPasskeyPage(browser, site)
+    const { body } = await browser.post(`${path}/options`, {})
+    const credential = passkey.get(body.options as Record<string, unknown>)
+    down = 'challenge'
+    await assert.rejects(site.signIn.touch.verify(admin, 'hash', touched), Refusal)
+    assert.equal((await browser.post(`${path}/finish`, { credential })).status, 500)
+    down = 'oidc_session'
+    assert.equal((await browser.open(path)).status, 500)
+    down = ''
+    const back = await browser.open(
+      pathOf(site, (await browser.post(`${path}/finish`, { credential })).body.location),
+    )
+    down = 'oidc_code'
+    const callback = await browser.open(pathOf(site, back.headers.location))
+    assert.deepEqual([callback.status, callback.headers['retry-after']], [429, '1'])
+  } finally {
+    await site.close()
+  }
+})
+
+test('while no proof can be spent, nobody is told that theirs is wrong', async () => {
+  const spend = async () => refuse({ code: 'ledger_unavailable', detail: 'test' })
+  const site = await startSite({ ledger: { spend } })
+  try {
+    const { status, body } = await new CommandLine(site).ask()
+    assert.deepEqual([status, body.error], [503, 'temporarily_unavailable'])
   } finally {
     await site.close()
   }

@@ -79,6 +79,14 @@ test('the options name the person’s passkeys; one of those may leave out whose
   await verify(admin, HASH, passkey.get(options, { userHandle: null }))
 })
 
+test('who was removed is asked for no touch', async () => {
+  const gone = { ...admin, id: 'person:gone' }
+  await assert.rejects(
+    site.signIn.touch.options(gone, HASH),
+    (error) => error instanceof AdminRefusal && error.reason.code === 'signin_required',
+  )
+})
+
 test('programs have no passkey to touch', async () => {
   await assert.rejects(site.signIn.touch.options(LOCAL, HASH), refused)
   await assert.rejects(verify(LOCAL, HASH, await answered()), refused)
