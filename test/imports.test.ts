@@ -30,7 +30,8 @@ const table: Record<string, readonly string[]> = {
   'refusal.ts': [],
   action: ['lib', 'refusal.ts', 'canonicalize'],
   token: ['lib', 'refusal.ts', 'action', 'jose'],
-  revocation: ['lib', 'refusal.ts', 'token', 'jose'],
+  // The promise of documents alone: the history is kept in some, whoever keeps them.
+  revocation: ['lib', 'refusal.ts', 'token', 'ledger/documents.ts', 'jose'],
   ledger: ['lib', 'refusal.ts', 'revocation', 'ioredis'],
   identity: ['lib', 'refusal.ts', 'token', 'jose', '@peculiar/x509', 'reflect-metadata', 'undici'],
   spiffe: [

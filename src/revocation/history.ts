@@ -6,8 +6,8 @@
  * that could not be written is tried again.
  */
 import { setImmediate } from 'node:timers/promises'
+import type { DocumentOptions, Documents } from '../ledger/documents.ts'
 import { BoundedMap } from '../lib/bounded-map.ts'
-import type { JsonObject } from '../lib/json.ts'
 import type { RevocationPublisher, RevocationRequest, UndoRequest } from './publisher.ts'
 import {
   documentOf,
@@ -22,40 +22,6 @@ import type { Revocation, TargetKind, Undo } from './target.ts'
 
 export type { RecordedRevocation, RevocationState } from './recorded.ts'
 
-interface Document {
-  readonly id: string
-  readonly value: JsonObject
-  readonly version: string
-  readonly order: number
-}
-
-interface DocumentOptions {
-  readonly expiresAt?: number | undefined
-  readonly group?: string | undefined
-  readonly order?: number | undefined
-}
-
-/** What the history needs of the store of documents; `ledger/documents.ts` states the promises. */
-export interface HistoryDocuments {
-  create(kind: string, id: string, value: JsonObject, options?: DocumentOptions): Promise<boolean>
-  replace(
-    kind: string,
-    id: string,
-    version: string,
-    value: JsonObject,
-    options?: DocumentOptions,
-  ): Promise<boolean>
-  get(kind: string, id: string): Promise<Document | undefined>
-  list(
-    kind: string,
-    options: {
-      readonly group?: string | undefined
-      readonly after?: Position | undefined
-      readonly limit: number
-    },
-  ): Promise<readonly Document[]>
-}
-
 /** The last one of a page. */
 export interface Position {
   readonly order: number
@@ -63,7 +29,7 @@ export interface Position {
 }
 
 export interface HistoryOptions {
-  readonly documents: HistoryDocuments
+  readonly documents: Pick<Documents, 'create' | 'replace' | 'get' | 'list'>
   readonly publisher: Pick<RevocationPublisher, 'revokeAll' | 'undo'>
   /** What is held in this process; what of it is not on record is written down by `repair`. */
   readonly revocations: Pick<Revocations, 'list' | 'undone'>
