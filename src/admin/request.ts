@@ -2,10 +2,10 @@
 import type { Context } from 'koa'
 import type { z } from 'zod'
 import { type Json, JsonError, parseJson } from '../lib/json.ts'
-import { AdminRefusal, refuseAdmin } from '../sign-in/admin-refusal.ts'
+import { refuseAdmin } from '../sign-in/admin-refusal.ts'
+import { checkJsonType, receive } from '../sign-in/body.ts'
 
-export const MAX_BODY_BYTES = 256 * 1024
-const JSON_TYPE = /^application\/json(?:\s*;\s*charset="?utf-8"?)?\s*$/i
+const MAX_BODY_BYTES = 256 * 1024
 const MAX_QUERY_CHARACTERS = 8192
 
 /** @throws {AdminRefusal} request_invalid, naming the parameter */
@@ -27,20 +27,16 @@ export function readQuery(ctx: Context, schema: z.ZodType | undefined): unknown 
 
 /** @throws {AdminRefusal} request_invalid with a JSON Pointer, request_too_large */
 export async function readBody(ctx: Context, schema: z.ZodType | undefined): Promise<unknown> {
-  const bytes = await receive(ctx)
+  const bytes = await receive(ctx, MAX_BODY_BYTES)
   if (schema === undefined) {
     if (bytes.length > 0) invalid('', 'a body means nothing here')
     return undefined
   }
   if (bytes.length === 0 && schema.safeParse(undefined).success) return undefined
-  const type = ctx.req.headers['content-type']
-  if (type === undefined || !JSON_TYPE.test(type)) {
-    invalid('', 'the content type must be application/json')
-  }
-  if (ctx.req.headers['content-encoding'] !== undefined) invalid('', 'the body must not be encoded')
+  checkJsonType(ctx)
   let json: Json
   try {
-    json = parseJson(bytes, { maxBytes: MAX_BODY_BYTES })
+    json = parseJson(bytes)
   } catch (error) {
     if (!(error instanceof JsonError)) throw error
     return invalid('', `the body is no strict JSON: ${error.message}`)
@@ -58,25 +54,6 @@ function leftOut(json: Json): readonly string[] | undefined {
     if (within !== undefined) return [name, ...within]
   }
   return undefined
-}
-
-async function receive(ctx: Context): Promise<Buffer> {
-  const tooLarge = () => refuseAdmin({ code: 'request_too_large', limitBytes: MAX_BODY_BYTES })
-  if (Number(ctx.req.headers['content-length'] ?? 0) > MAX_BODY_BYTES) tooLarge()
-  const chunks: Buffer[] = []
-  let bytes = 0
-  try {
-    // The connection stays, so that the refusal can be told.
-    for await (const chunk of ctx.req.iterator({ destroyOnReturn: false })) {
-      bytes += chunk.length
-      if (bytes > MAX_BODY_BYTES) tooLarge()
-      chunks.push(chunk)
-    }
-  } catch (error) {
-    if (error instanceof AdminRefusal) throw error
-    invalid('', 'the body was cut short')
-  }
-  return Buffer.concat(chunks)
 }
 
 function checked(

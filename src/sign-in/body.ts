@@ -1,19 +1,18 @@
-/** Bodies of requests to sign-in: small, of one type, read once. */
+/** Bodies of requests to the admin side: small, of one type, read once. */
 import { PassThrough } from 'node:stream'
 import type { Context } from 'koa'
 import { isJsonObject, JsonError, type JsonObject, parseJson } from '../lib/json.ts'
-import { refuseAdmin } from './admin-refusal.ts'
+import { AdminRefusal, refuseAdmin } from './admin-refusal.ts'
 
-export const MAX_BODY_BYTES = 32 * 1024
+const MAX_BODY_BYTES = 32 * 1024
 const FORM_TYPE = /^application\/x-www-form-urlencoded(?:\s*;\s*charset="?utf-8"?)?\s*$/i
 const JSON_TYPE = /^application\/json(?:\s*;\s*charset="?utf-8"?)?\s*$/i
 
 /** @throws {AdminRefusal} request_invalid, request_too_large */
 export async function receiveJson(ctx: Context): Promise<JsonObject> {
-  // A page of another origin cannot send this type without being asked first.
-  checkType(ctx, JSON_TYPE, 'application/json')
+  checkJsonType(ctx)
   try {
-    const json = parseJson(await read(ctx), { maxBytes: MAX_BODY_BYTES, maxDepth: 8 })
+    const json = parseJson(await receive(ctx, MAX_BODY_BYTES), { maxDepth: 8 })
     if (isJsonObject(json)) return json
   } catch (error) {
     if (!(error instanceof JsonError)) throw error
@@ -31,7 +30,7 @@ export async function receiveForm(
   ctx: Context,
 ): Promise<{ form: ReadonlyMap<string, string>; bytes: Buffer }> {
   checkType(ctx, FORM_TYPE, 'application/x-www-form-urlencoded')
-  const bytes = await read(ctx)
+  const bytes = await receive(ctx, MAX_BODY_BYTES)
   if (bytes.some((byte) => byte > 0x7f)) {
     refuseAdmin({ code: 'request_invalid', pointer: '', detail: 'expected ASCII' })
   }
@@ -45,22 +44,31 @@ export async function receiveForm(
   return { form, bytes }
 }
 
+/** A page of another origin cannot send this type without being asked first. */
+export function checkJsonType(ctx: Context): void {
+  checkType(ctx, JSON_TYPE, 'application/json')
+}
+
 function checkType(ctx: Context, type: RegExp, name: string): void {
   const encoded = ctx.req.headers['content-encoding'] !== undefined
   if (!encoded && type.test(ctx.req.headers['content-type'] ?? '')) return
   refuseAdmin({ code: 'request_invalid', pointer: '', detail: `expected ${name}` })
 }
 
-async function read(ctx: Context): Promise<Buffer> {
-  const tooLarge = () => refuseAdmin({ code: 'request_too_large', limitBytes: MAX_BODY_BYTES })
-  if (Number(ctx.req.headers['content-length'] ?? 0) > MAX_BODY_BYTES) tooLarge()
+/** @throws {AdminRefusal} request_too_large; request_invalid when it was cut short */
+export async function receive(ctx: Context, limitBytes: number): Promise<Buffer> {
   const chunks: Buffer[] = []
   let length = 0
-  // The connection stays, so that the refusal can be told.
-  for await (const chunk of ctx.req.iterator({ destroyOnReturn: false })) {
-    length += chunk.length
-    if (length > MAX_BODY_BYTES) tooLarge()
-    chunks.push(chunk)
+  try {
+    // The connection stays, so that the refusal can be told.
+    for await (const chunk of ctx.req.iterator({ destroyOnReturn: false })) {
+      length += chunk.length
+      if (length > limitBytes) refuseAdmin({ code: 'request_too_large', limitBytes })
+      chunks.push(chunk)
+    }
+  } catch (error) {
+    if (error instanceof AdminRefusal) throw error
+    refuseAdmin({ code: 'request_invalid', pointer: '', detail: 'the body was cut short' })
   }
   return Buffer.concat(chunks)
 }

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { request } from 'node:http'
 import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { html } from '../../src/sign-in/html.ts'
 import { createSignIn } from '../../src/sign-in/sign-in.ts'
 import { CommandLine, confirmPage } from './command-line.ts'
@@ -209,6 +211,21 @@ test('a body that is too large, or of another type, is not read', async () => {
   for (const json of [[], 'x', null]) {
     assert.equal((await browser.post('/sign-in/enrol/options', json)).status, 400)
   }
+})
+
+test('a body that is cut short is refused, and no failure of ours', async () => {
+  const { port } = new URL(site.url)
+  const from = site.records.length
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  const type = 'application/json'
+  const headers = { ...new Browser(site).ours(), 'content-type': type, 'content-length': 100 }
+  const path = '/sign-in/enrol/options'
+  const sent = request({ port, family: 4, path, method: 'POST', headers }, reject)
+  sent.on('error', () => resolve()).write('{', () => sent.destroy())
+  await promise
+  while (site.records.length === from) await sleep(10)
+  const { reason, evidence } = site.records[from]!
+  assert.deepEqual([reason, evidence?.detail], ['request_invalid', 'the body was cut short'])
 })
 
 test('who asks for pages that keep something, again and again, is asked to wait', async () => {
