@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import { ApiProblem, askMe, signed } from './api/client.ts'
 import { openStream } from './api/events.ts'
 import { SignInPage } from './pages/sign-in.tsx'
@@ -45,14 +45,21 @@ export function App() {
 }
 
 function Console() {
-  const { path } = useStore(place)
+  const { path, turn } = useStore(place)
+  const main = useRef<HTMLElement>(null)
   const [menu, setMenu] = useState(false)
   const page = pageAt(path)
   useEffect(openStream, [])
   useEffect(followSessions, [])
   useEffect(tellActivity, [])
   // Another page closes the menu.
-  useEffect(() => setMenu(false), [path])
+  useEffect(() => setMenu(false), [turn])
+  useEffect(() => {
+    // What had the focus is gone with the page before.
+    if (turn > 0 && document.activeElement === document.body) {
+      main.current?.focus({ preventScroll: true })
+    }
+  }, [turn])
   useEffect(() => {
     document.title = `${page.title} · Writ`
   }, [page.title])
@@ -64,8 +71,8 @@ function Console() {
       <div class="shell">
         <Side path={path} />
         <PhoneBar onMenu={() => setMenu(true)} />
-        <main id="content" tabIndex={-1}>
-          <div class="page" key={path}>
+        <main id="content" tabIndex={-1} ref={main}>
+          <div class="page" key={turn}>
             {page.show()}
           </div>
         </main>

@@ -38,14 +38,25 @@ export function pageAt(path: string): ConsolePage {
   if (found !== undefined) return found
   const [, kind, id, ...rest] = path.split('/')
   if (id !== undefined && id !== '' && rest.length === 0) {
-    const of = decodeURIComponent(id)
+    const of = decoded(id)
+    if (of === undefined) return NOT_HERE
     if (kind === 'sessions') return { title: 'Session', show: () => <SessionPage id={of} /> }
     if (kind === 'revocations') {
       return { title: 'Revocation', show: () => <RevocationPage id={of} /> }
     }
   }
-  return {
-    title: 'Not here',
-    show: () => <Empty title="There is no such page">The menu has all that there are.</Empty>,
+  return NOT_HERE
+}
+
+const NOT_HERE: ConsolePage = {
+  title: 'Not here',
+  show: () => <Empty title="There is no such page">The menu has all that there are.</Empty>,
+}
+
+function decoded(part: string): string | undefined {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    return undefined
   }
 }

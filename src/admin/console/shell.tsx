@@ -8,7 +8,7 @@ import { say } from './ui/toast.tsx'
 
 type Link = readonly [to: string, text: string, icon: IconName]
 
-export const NAVIGATION: readonly (readonly [string, readonly Link[]])[] = [
+const NAVIGATION: readonly (readonly [string, readonly Link[]])[] = [
   [
     'Watch',
     [
@@ -171,7 +171,7 @@ function signOut(): void {
   fetch('/sign-in/out', { method: 'POST', headers: { 'x-writ-csrf': csrf } })
     .then((response) => {
       if (!response.ok && response.status !== 401) throw new Error(String(response.status))
-      signed.set({ is: 'out' })
+      signed.set({ is: 'out', ended: false })
     })
     .catch(() => say('The broker did not sign you out. Try again.'))
 }

@@ -5,7 +5,8 @@ import type { Me } from './types.ts'
 
 export type Signed =
   | { readonly is: 'asking' }
-  | { readonly is: 'out' }
+  /** `ended`: by the broker, while somebody was at it. */
+  | { readonly is: 'out'; readonly ended: boolean }
   | { readonly is: 'in'; readonly me: Me }
 
 export const signed = createStore<Signed>({ is: 'asking' })
@@ -39,7 +40,7 @@ export interface Ask {
   readonly background?: boolean
 }
 
-export function addressOf(path: string, query: Query = {}): string {
+function addressOf(path: string, query: Query = {}): string {
   const text = new URLSearchParams()
   for (const [name, value] of Object.entries(query)) {
     if (value !== undefined && value !== '') text.set(name, String(value))
@@ -63,7 +64,8 @@ export async function ask<T>(path: string, options: Ask = {}): Promise<T> {
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     ...(signal === undefined ? {} : { signal }),
   })
-  if (response.status === 401) signed.set({ is: 'out' })
+  const { is } = signed.get()
+  if (response.status === 401 && is !== 'out') signed.set({ is: 'out', ended: is === 'in' })
   const json: unknown = response.status === 204 ? undefined : await response.json().catch(() => {})
   if (response.ok) return json as T
   throw new ApiProblem({ ...(json as Partial<Problem> | undefined), status: response.status })

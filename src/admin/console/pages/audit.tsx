@@ -4,13 +4,12 @@ import { keepInAddress, place } from '../state/router.ts'
 import { By } from '../ui/by.tsx'
 import { CopyButton } from '../ui/copy.tsx'
 import { SelectField, TextField } from '../ui/field.tsx'
-import { Icon } from '../ui/icon.tsx'
+import { Choice, MoreButton, SearchField } from '../ui/filters.tsx'
 import { useLater } from '../ui/later.ts'
 import { type Pages, usePages } from '../ui/load.ts'
 import { Empty, Loading, Outcome, ProblemNote } from '../ui/state.tsx'
 import { shortServer } from '../ui/text.ts'
 import { Time } from '../ui/time.tsx'
-import { SearchField } from './sessions-filter.tsx'
 
 const NAMES = [
   'text',
@@ -66,26 +65,13 @@ export function AuditPage() {
           value={search.text}
           onValue={set('text')}
         />
-        <select
-          aria-label="Outcome"
+        <Choice
+          label="Outcome"
           value={search.outcome}
-          onChange={(event) => set('outcome')(event.currentTarget.value)}
-        >
-          {OUTCOMES.map(([value, name]) => (
-            <option key={value} value={value} selected={value === search.outcome}>
-              {name}
-            </option>
-          ))}
-        </select>
-        <button
-          type="button"
-          class="button"
-          aria-expanded={open}
-          onClick={() => setOpen((before) => !before)}
-        >
-          <Icon name="filter" size={16} />
-          More{used > 0 ? ` (${used})` : ''}
-        </button>
+          options={OUTCOMES}
+          onValue={set('outcome')}
+        />
+        <MoreButton open={open} used={used} onOpen={setOpen} />
       </search>
       {open && <MoreSearch search={search} set={set} />}
       <Found pages={pages} />

@@ -3,13 +3,13 @@ import type { Server, ServerDetail } from '../api/types.ts'
 import { place } from '../state/router.ts'
 import { useStore } from '../state/store.ts'
 import { Command, CopyButton } from '../ui/copy.tsx'
+import { SearchField } from '../ui/filters.tsx'
 import { Icon } from '../ui/icon.tsx'
 import { List } from '../ui/list.tsx'
 import { useLoad } from '../ui/load.ts'
 import { Empty, Loading, ProblemNote } from '../ui/state.tsx'
 import { counted, quoted, shortServer } from '../ui/text.ts'
 import { Time } from '../ui/time.tsx'
-import { SearchField } from './sessions-filter.tsx'
 
 interface Servers {
   readonly catalogueVersion: string

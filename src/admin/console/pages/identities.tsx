@@ -1,11 +1,11 @@
 import { useState } from 'preact/hooks'
 import type { Identities } from '../api/types.ts'
+import { SearchField } from '../ui/filters.tsx'
 import { List } from '../ui/list.tsx'
 import { useLoad } from '../ui/load.ts'
 import { Empty, Loading, ProblemNote } from '../ui/state.tsx'
 import { shortId } from '../ui/text.ts'
 import { span, Time } from '../ui/time.tsx'
-import { SearchField } from './sessions-filter.tsx'
 
 export function IdentitiesPage() {
   const { value, problem, reload } = useLoad<Identities>('/identities')
@@ -86,7 +86,7 @@ function Workloads({ of: { workloads, bounded } }: { of: Identities }) {
                 <span class="two" title={id}>
                   <a
                     class="strong"
-                    href={`/sessions?${new URLSearchParams({ workload: id, within: '' })}`}
+                    href={`/sessions?${new URLSearchParams({ workload: id, within: 'all' })}`}
                   >
                     {shortId(id).name}
                   </a>

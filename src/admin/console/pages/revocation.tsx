@@ -60,9 +60,12 @@ export function RevocationPage({ id }: { id: string }) {
           <ProblemNote problem={problem} retry={reload} />
         )
       ) : (
-        <div class="columns">
-          <Holders revocation={value} />
-          <Facts revocation={value} />
+        <div class="stack">
+          {problem !== undefined && <ProblemNote problem={problem} retry={reload} />}
+          <div class="columns">
+            <Holders revocation={value} />
+            <Facts revocation={value} />
+          </div>
         </div>
       )}
       {undoing && value !== undefined && (

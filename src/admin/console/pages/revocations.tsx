@@ -7,19 +7,24 @@ import { StopDialog } from '../stop/stop-dialog.tsx'
 import { KIND_TEXT, targetText } from '../stop/target-text.ts'
 import { UndoDialog } from '../stop/undo-dialog.tsx'
 import { By } from '../ui/by.tsx'
+import { Choice, SearchField, Segments } from '../ui/filters.tsx'
 import { useLater } from '../ui/later.ts'
 import { List, type ListColumn } from '../ui/list.tsx'
 import { usePages } from '../ui/load.ts'
 import { Empty, Loading, ProblemNote, RevocationState } from '../ui/state.tsx'
 import { Time } from '../ui/time.tsx'
-import { SearchField } from './sessions-filter.tsx'
 
-const STATES = [
+const STATES: readonly (readonly [string, string])[] = [
   ['', 'All'],
   ['live', 'In force'],
   ['ended', 'Ended'],
   ['undone', 'Undone'],
-] as const
+]
+
+const KINDS: readonly (readonly [string, string])[] = [
+  ['', 'Every kind'],
+  ...Object.entries(KIND_TEXT),
+]
 
 const AGAIN_AFTER_MS = 300
 
@@ -65,30 +70,8 @@ export function RevocationsPage() {
           value={text}
           onValue={setText}
         />
-        <fieldset class="segments" aria-label="State">
-          {STATES.map(([value, name]) => (
-            <button
-              key={value}
-              type="button"
-              aria-pressed={state === value}
-              onClick={() => setState(value)}
-            >
-              {name}
-            </button>
-          ))}
-        </fieldset>
-        <select
-          aria-label="Kind of target"
-          value={kind}
-          onChange={(event) => setKind(event.currentTarget.value)}
-        >
-          <option value="">Every kind</option>
-          {Object.entries(KIND_TEXT).map(([value, name]) => (
-            <option key={value} value={value} selected={kind === value}>
-              {name}
-            </option>
-          ))}
-        </select>
+        <Segments label="State" value={state} options={STATES} onValue={setState} />
+        <Choice label="Kind of target" value={kind} options={KINDS} onValue={setKind} />
       </search>
       {problem !== undefined && <ProblemNote problem={problem} retry={reload} />}
       {items === undefined ? (

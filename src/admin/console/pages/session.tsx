@@ -78,9 +78,9 @@ export function SessionPage({ id }: { id: string }) {
         {session.stoppedBy.length > 0 && (
           <Notice kind="bad" title="Stopped">
             {session.stoppedBy.map((each) => (
-              <a key={each} href={`/revocations/${encodeURIComponent(each)}`}>
-                See who stopped it, and why
-              </a>
+              <div key={each}>
+                <a href={`/revocations/${encodeURIComponent(each)}`}>See who stopped it, and why</a>
+              </div>
             ))}
           </Notice>
         )}

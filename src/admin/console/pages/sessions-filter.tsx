@@ -3,13 +3,13 @@ import type { Session } from '../api/types.ts'
 import { type Filter, NO_FILTER } from '../state/matching.ts'
 import { Command } from '../ui/copy.tsx'
 import { TextField } from '../ui/field.tsx'
-import { Icon } from '../ui/icon.tsx'
+import { Choice, MoreButton, SearchField, Segments } from '../ui/filters.tsx'
 import { byText, quoted } from '../ui/text.ts'
 
 export function filterFrom(query: URLSearchParams): Filter {
   const found = Object.entries(NO_FILTER).map(([name, standard]) => [
     name,
-    query.get(name) ?? standard,
+    query.get(name) || standard,
   ])
   return Object.fromEntries(found) as Filter
 }
@@ -18,7 +18,7 @@ const WITHIN = [
   ['3600', 'Last hour'],
   ['86400', 'Last day'],
   ['604800', 'Last 7 days'],
-  ['', 'All that is kept'],
+  ['all', 'All that is kept'],
 ] as const
 
 const MOST_SUGGESTED = 200
@@ -35,13 +35,6 @@ export function Filters({ filter, onFilter, counts, sessions }: FiltersProps) {
     (name) => filter[name] !== '',
   ).length
   const [open, setOpen] = useState(used > 0)
-  const all = counts.live + counts.idle + counts.stopped
-  const states = [
-    ['', 'All', all],
-    ['live', 'Live', counts.live],
-    ['idle', 'Idle', counts.idle],
-    ['stopped', 'Stopped', counts.stopped],
-  ] as const
   return (
     <>
       <search class="filters">
@@ -51,38 +44,24 @@ export function Filters({ filter, onFilter, counts, sessions }: FiltersProps) {
           value={filter.text}
           onValue={(text) => onFilter({ ...filter, text })}
         />
-        <fieldset class="segments" aria-label="State">
-          {states.map(([state, text, count]) => (
-            <button
-              key={state}
-              type="button"
-              aria-pressed={filter.state === state}
-              onClick={() => onFilter({ ...filter, state })}
-            >
-              {text} <span class="count">{count.toLocaleString('en')}</span>
-            </button>
-          ))}
-        </fieldset>
-        <select
-          aria-label="Seen"
+        <Segments
+          label="State"
+          value={filter.state}
+          options={[
+            ['', 'All', counts.live + counts.idle + counts.stopped],
+            ['live', 'Live', counts.live],
+            ['idle', 'Idle', counts.idle],
+            ['stopped', 'Stopped', counts.stopped],
+          ]}
+          onValue={(state) => onFilter({ ...filter, state })}
+        />
+        <Choice
+          label="Seen"
           value={filter.within}
-          onChange={(event) => onFilter({ ...filter, within: event.currentTarget.value })}
-        >
-          {WITHIN.map(([value, text]) => (
-            <option key={value} value={value} selected={filter.within === value}>
-              {text}
-            </option>
-          ))}
-        </select>
-        <button
-          type="button"
-          class="button"
-          aria-expanded={open}
-          onClick={() => setOpen((before) => !before)}
-        >
-          <Icon name="filter" size={16} />
-          More{used > 0 ? ` (${used})` : ''}
-        </button>
+          options={WITHIN}
+          onValue={(within) => onFilter({ ...filter, within })}
+        />
+        <MoreButton open={open} used={used} onOpen={setOpen} />
       </search>
       {open && <MoreFilters filter={filter} onFilter={onFilter} sessions={sessions} />}
     </>
@@ -141,36 +120,4 @@ function listCommand(filter: Filter, known: Readonly<Record<string, readonly str
   const seen = SEEN[filter.within]
   if (seen !== undefined) words.push(`--seen ${seen}`)
   return words.join(' ')
-}
-
-interface SearchProps {
-  readonly label: string
-  readonly placeholder: string
-  readonly value: string
-  readonly onValue: (value: string) => void
-}
-
-/** The field that `/` goes to. Escape empties it. */
-export function SearchField({ label, placeholder, value, onValue }: SearchProps) {
-  return (
-    <div class="search">
-      <Icon name="search" size={16} />
-      <input
-        data-filter=""
-        type="text"
-        aria-label={label}
-        placeholder={placeholder}
-        autoComplete="off"
-        spellcheck={false}
-        value={value}
-        onInput={(event) => onValue(event.currentTarget.value)}
-        onKeyDown={(event) => {
-          if (event.key !== 'Escape') return
-          if (value === '') event.currentTarget.blur()
-          onValue('')
-        }}
-      />
-      <kbd>/</kbd>
-    </div>
-  )
 }

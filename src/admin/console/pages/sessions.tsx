@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import type { Session } from '../api/types.ts'
 import { useMayChange } from '../shell.tsx'
-import { type Filter, matching, type Order, sorted, stateAt } from '../state/matching.ts'
+import { type Filter, matching, NO_FILTER, type Order, sorted, stateAt } from '../state/matching.ts'
 import { go, keepInAddress, place } from '../state/router.ts'
 import { known, loadSessions, MOST } from '../state/sessions.ts'
 import { useStore } from '../state/store.ts'
@@ -30,7 +30,11 @@ export function SessionsPage() {
   // The text of the query stands for it.
   useEffect(() => void loadSessions(query), [JSON.stringify(query)])
   useEffect(
-    () => keepInAddress({ ...filter, within: filter.within === '86400' ? '' : filter.within }),
+    () =>
+      keepInAddress({
+        ...filter,
+        within: filter.within === NO_FILTER.within ? '' : filter.within,
+      }),
     [filter],
   )
 

@@ -8,7 +8,7 @@ export interface Filter {
   readonly principal: string
   readonly server: string
   readonly task: string
-  /** Seen within this many seconds; '' for all that is kept. */
+  /** Seen within this many seconds; `all` for all that is kept. */
   readonly within: string
 }
 
@@ -57,8 +57,11 @@ export function matching(sessions: readonly Session[], filter: Filter, now: numb
     filter.server,
     filter.task,
   ].map((text) => text.trim().toLowerCase()) as [string, string, string, string]
+  // No number, so that nothing is too long ago, for `all`.
+  const since = now - Number(filter.within)
   return sessions.filter(
     (session) =>
+      !(session.lastSeen < since) &&
       (filter.state === '' || stateAt(session, now) === filter.state) &&
       (workload === '' ||
         session.workload.toLowerCase().includes(workload) ||

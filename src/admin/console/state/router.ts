@@ -4,20 +4,32 @@ import { createStore } from './store.ts'
 export interface Place {
   readonly path: string
   readonly query: URLSearchParams
+  /** Counts where one has gone to: the same address again is another page, with what it begins with. */
+  readonly turn: number
 }
+
+let turn = 0
 
 const here = (): Place => ({
   path: location.pathname,
   query: new URLSearchParams(location.search),
+  turn: turn++,
 })
 
 export const place = createStore<Place>(here())
+
+const address = () => location.pathname + location.search
+/** What is on the screen. */
+let shown = address()
 
 const scrolled = new Map<string, number>()
 
 /** Follows links within the console without leaving the page, and the browser's back and forward. */
 export function startRouter(): () => void {
   const onPop = () => {
+    // A part of the same page: the browser goes to it.
+    if (address() === shown) return
+    shown = address()
     place.set(here())
     const top = scrolled.get(location.pathname) ?? 0
     requestAnimationFrame(() => window.scrollTo(0, top))
@@ -46,6 +58,7 @@ export function startRouter(): () => void {
 export function go(to: string): void {
   scrolled.set(location.pathname, window.scrollY)
   history.pushState(null, '', to)
+  shown = address()
   place.set(here())
   window.scrollTo(0, 0)
 }
@@ -56,5 +69,6 @@ export function keepInAddress(values: Readonly<Record<string, string>>): void {
   for (const [name, value] of Object.entries(values)) if (value !== '') query.set(name, value)
   const text = query.toString()
   const to = location.pathname + (text === '' ? '' : `?${text}`)
-  if (to !== location.pathname + location.search) history.replaceState(null, '', to)
+  if (to !== address()) history.replaceState(null, '', to)
+  shown = address()
 }

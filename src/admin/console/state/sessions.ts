@@ -34,6 +34,8 @@ let more = false
 let loading: AbortController | undefined
 let again: ReturnType<typeof setTimeout> | undefined
 const revocationStates = new Map<string, string>()
+/** Told of by events since the last load began: a load may have passed them by. */
+const told = new Set<string>()
 let shown: ReturnType<typeof setTimeout> | undefined
 
 /** Loads what fits the query, newest first; what is on the screen stays until it is there. */
@@ -44,7 +46,8 @@ export async function loadSessions(query: Query, background = false): Promise<vo
   const same = JSON.stringify(query) === JSON.stringify(asked)
   asked = query
   known.set({ ...known.get(), loading: true, problem: undefined })
-  const fresh = new Map<string, Session>()
+  const fresh = new Set<string>()
+  told.clear()
   try {
     let cursor: string | null = ''
     let pages = 0
@@ -57,7 +60,7 @@ export async function loadSessions(query: Query, background = false): Promise<vo
       if (pages === 0 && !same) byId.clear()
       pages += 1
       for (const session of page.items) {
-        fresh.set(session.id, session)
+        fresh.add(session.id)
         byId.set(session.id, session)
       }
       cursor = page.next
@@ -66,6 +69,8 @@ export async function loadSessions(query: Query, background = false): Promise<vo
       else shown ??= setTimeout(show, SHOW_EVERY_MS)
     } while (cursor !== null && fresh.size < MOST && pages < MOST_PAGES)
     more = cursor !== null
+    // What the broker no longer keeps is gone here too.
+    for (const id of byId.keys()) if (!fresh.has(id) && !told.has(id)) byId.delete(id)
     show()
     known.set({ ...known.get(), loading: false })
   } catch (error) {
@@ -85,6 +90,7 @@ function show(): void {
 export function followSessions(): () => void {
   const ends = [
     onEvent('session', (session) => {
+      told.add(session.id)
       byId.set(session.id, { ...byId.get(session.id), ...session })
       shown ??= setTimeout(show, SHOW_EVERY_MS)
     }),

@@ -11,7 +11,7 @@ const ASK_EVERY_MS = 700
 const ASK_FOR_MS = 120_000
 
 /** How many hold it, as it comes in: told by events, asked for besides. */
-export function useHolding(revocations: readonly Revocation[]): {
+function useHolding(revocations: readonly Revocation[]): {
   readonly holding: number
   readonly all: number
 } {
@@ -29,9 +29,9 @@ export function useHolding(revocations: readonly Revocation[]): {
       ),
     [],
   )
+  const until = useRef(Date.now() + ASK_FOR_MS).current
   useEffect(() => {
     if (complete || last === undefined) return
-    const until = Date.now() + ASK_FOR_MS
     const timer = setInterval(() => {
       if (Date.now() > until) return clearInterval(timer)
       const ids = [...new Set([last, [...counts].find(([, at]) => at === least)?.[0] ?? last])]
@@ -46,7 +46,7 @@ export function useHolding(revocations: readonly Revocation[]): {
       }
     }, ASK_EVERY_MS)
     return () => clearInterval(timer)
-  }, [complete, last, counts, least])
+  }, [complete, last, counts, least, until])
   return least ?? { holding: 0, all: 0 }
 }
 
@@ -87,7 +87,13 @@ export function Stopped({ revocations, onClose }: StoppedProps) {
         </ul>
       </div>
       <div class="dialog-foot">
-        <button ref={button} type="button" class="button main" onClick={onClose}>
+        <button
+          ref={button}
+          type="button"
+          class="button main"
+          // It is where “Stop” was: the second click of a double one would hide what came of it.
+          onClick={(event) => event.detail < 2 && onClose()}
+        >
           Done
         </button>
       </div>

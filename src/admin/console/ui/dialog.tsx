@@ -24,8 +24,11 @@ export function Dialog({ title, onClose, children, look = '' }: Shown) {
     if (first instanceof HTMLElement) first.focus()
     return () => {
       shown.close()
-      // Removed before the browser returned the focus by itself.
+      // Removed before the browser returned the focus by itself; and whatever opened it may go with it.
       if (before instanceof HTMLElement && before.isConnected) before.focus()
+      setTimeout(() => {
+        if (document.activeElement === document.body) document.getElementById('content')?.focus()
+      })
     }
   }, [])
   return (
@@ -37,6 +40,8 @@ export function Dialog({ title, onClose, children, look = '' }: Shown) {
         event.preventDefault()
         onClose()
       }}
+      // Browsers close it without asking when Escape is pressed again and again.
+      onClose={(event) => event.currentTarget.isConnected && onClose()}
     >
       <div class="dialog-head">
         <h2 id={heading}>{title}</h2>

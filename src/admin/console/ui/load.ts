@@ -1,5 +1,5 @@
-import { useCallback, useEffect, useState } from 'preact/hooks'
-import { ApiProblem, ask, type Query } from '../api/client.ts'
+import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
+import { ApiProblem, type Ask, ask, type Query } from '../api/client.ts'
 import type { Page } from '../api/types.ts'
 
 export interface Loaded<T> {
@@ -19,20 +19,22 @@ const asProblem = (error: unknown) =>
         detail: String(error),
       })
 
-/** Asks once for each path and query; what is there stays on the screen while it asks again. */
-export function useLoad<T>(path: string | undefined, query: Query = {}): Loaded<T> {
+type Read<T> = (options: Pick<Ask, 'signal' | 'background'>) => Promise<T>
+
+/** Reads once for each key; what is there stays on the screen while it reads again. */
+function useRead<T>(key: string | undefined, read: Read<T>) {
   const [value, set] = useState<T>()
   const [problem, setProblem] = useState<ApiProblem>()
   const [loading, setLoading] = useState(true)
   const [turn, setTurn] = useState(0)
-  const key = JSON.stringify(query)
-  // The key stands for the query, the turn for asking again.
+  // The key stands for what is read, the turn for reading it again.
   useEffect(() => {
-    if (path === undefined) return
+    if (key === undefined) return
     const stop = new AbortController()
     setLoading(true)
-    ask<T>(path, { query, signal: stop.signal, background: turn > 0 }).then(
+    read({ signal: stop.signal, background: turn > 0 }).then(
       (found) => {
+        if (stop.signal.aborted) return
         set(() => found)
         setProblem(undefined)
         setLoading(false)
@@ -44,40 +46,67 @@ export function useLoad<T>(path: string | undefined, query: Query = {}): Loaded<
       },
     )
     return () => stop.abort()
-  }, [path, key, turn])
+  }, [key, turn])
   const reload = useCallback(() => setTurn((before) => before + 1), [])
+  return { value, set, problem, setProblem, loading, reload }
+}
+
+export function useLoad<T>(path: string | undefined, query: Query = {}): Loaded<T> {
+  const key = path === undefined ? undefined : JSON.stringify([path, query])
+  const read: Read<T> = (options) => ask<T>(path!, { query, ...options })
+  const { value, problem, loading, reload, set } = useRead(key, read)
   return { value, problem, loading, reload, set: (next) => set(() => next) }
 }
 
-export interface Pages<T> extends Omit<Loaded<Page<T>>, 'value' | 'set'> {
+export interface Pages<T> extends Omit<Loaded<T>, 'value' | 'set'> {
   readonly items: readonly T[] | undefined
   readonly more: (() => void) | undefined
 }
 
-/** A list that is fetched page by page, when asked for more. */
+interface Some<T> extends Page<T> {
+  readonly key: string
+  readonly pages: number
+}
+
+/** A list that is fetched page by page, when asked for more; all that is shown is read again. */
 export function usePages<T>(path: string, query: Query = {}): Pages<T> {
-  const first = useLoad<Page<T>>(path, query)
-  const [later, setLater] = useState<{ of: unknown; items: readonly T[]; next: string | null }>()
-  const [problem, setProblem] = useState<ApiProblem>()
-  const page = first.value
-  const rest = page !== undefined && later?.of === page ? later : undefined
-  const next = rest === undefined ? page?.next : rest.next
-  const more =
-    next == null || page === undefined
-      ? undefined
-      : () => {
-          ask<Page<T>>(path, { query: { ...query, cursor: next } }).then(
-            ({ items, next }) =>
-              setLater({ of: page, items: [...(rest?.items ?? []), ...items], next }),
-            (error: unknown) => setProblem(asProblem(error)),
-          )
-        }
+  const key = JSON.stringify([path, query])
+  const wanted = useRef(1)
+  const page = (cursor: string, options: Pick<Ask, 'signal' | 'background'> = {}) =>
+    ask<Page<T>>(path, { query: { ...query, cursor }, ...options })
+  const read: Read<Some<T>> = async (options) => {
+    let all = await page('', options)
+    let pages = 1
+    for (; pages < wanted.current && all.next !== null; pages += 1) {
+      const { items, next } = await page(all.next, { ...options, background: true })
+      all = { items: [...all.items, ...items], next }
+    }
+    return { ...all, key, pages }
+  }
+  const { value, set, problem, setProblem, loading, reload } = useRead(key, read)
+  // Another list begins with one page again.
+  wanted.current = value?.key === key ? value.pages : 1
+  const cursor = value?.next
+  const more = () => {
+    page(cursor!).then(
+      ({ items, next }) => {
+        setProblem(undefined)
+        // Unless it was read again meanwhile, or asked for twice.
+        set((now) =>
+          now === undefined || now.key !== key || now.next !== cursor
+            ? now
+            : { key, pages: now.pages + 1, items: [...now.items, ...items], next },
+        )
+      },
+      (error: unknown) => setProblem(asProblem(error)),
+    )
+  }
   return {
-    items: page === undefined ? undefined : [...page.items, ...(rest?.items ?? [])],
-    problem: first.problem ?? problem,
-    loading: first.loading,
-    reload: first.reload,
-    more,
+    items: value?.items,
+    problem,
+    loading,
+    reload,
+    more: cursor == null || value?.key !== key ? undefined : more,
   }
 }
 

@@ -1,0 +1,203 @@
+// What the dialog that stops things does when something is wrong, late, done twice or gone.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Request } from 'playwright-core'
+import { openConsole, page, site, skip, tab } from './console.ts'
+import { nothingWrong, signIn, untilTrue } from './people.ts'
+
+openConsole({ at: '/revocations' })
+
+const dialog = () => page.getByRole('dialog')
+const stopButton = () => dialog().getByRole('button', { name: /^Stop/ })
+const focused = () => page.evaluate(`document.activeElement.outerHTML.slice(0, 300)`)
+
+async function open(kind: string, text: string): Promise<void> {
+  await page.goto(`${site.url}/revocations`)
+  await page.getByRole('button', { name: 'Stop something …' }).click()
+  await dialog().getByLabel('What').selectOption(kind)
+  await dialog().locator('textarea').first().fill(text)
+}
+
+/** What is sent to stop something until it ends. */
+function listenForStops(): { readonly sent: Request[]; end(): void } {
+  const sent: Request[] = []
+  const told = (request: Request) => {
+    if (request.method() === 'POST' && request.url().endsWith('/v1/revocations')) sent.push(request)
+  }
+  page.on('request', told)
+  return { sent, end: () => page.off('request', told) }
+}
+
+const faults = [
+  ['key', `${'k'.repeat(43)}\n\nshort`, 'Line 3: A key is named by its thumbprint'],
+  ['server', 'https://mcp.example/mcp\nmcp.example', 'Line 2: A server is named by its resource'],
+  ['issuer', 'corp.example', 'An issuer is spiffe://<trust domain>'],
+  [
+    'agent',
+    'spiffe://demo.test/a\nspiffe://demo.test',
+    'Line 2: An agent is named by its workload',
+  ],
+  ['agent', 'bot', 'An agent is named by its workload id'],
+  ['agent', 'spiffe://demo.test/a//*', 'A path must not end in a slash'],
+  ['task', ' \n ', 'This is needed'],
+] as const
+
+test('a fault in what is typed is named with its line, takes the focus, and nothing is sent', {
+  skip,
+}, async () => {
+  const stops = listenForStops()
+  for (const [kind, text, says] of faults) {
+    await open(kind, text)
+    await dialog().getByLabel('Reason').fill('tried')
+    await stopButton().click()
+    await dialog().getByText(says).waitFor()
+    await untilTrue(page, `document.activeElement.getAttribute('aria-invalid') === 'true'`)
+    assert.match(String(await focused()), /^<textarea class="lines|^<textarea[^>]*lines/)
+  }
+  stops.end()
+  assert.equal(stops.sent.length, 0)
+  nothingWrong(tab.complaints)
+})
+
+test('what the broker alone can know to be wrong is said of the target it is about', {
+  skip,
+}, async () => {
+  await open('server', `https://mcp.example/mcp\n${site.resource}/`)
+  await dialog()
+    .getByText(/Stops|No session/)
+    .waitFor()
+  await dialog().getByLabel('Reason').fill('tried')
+  await stopButton().click()
+  await dialog().getByText(`${site.resource}/: is no server's resource`).waitFor()
+})
+
+test('a stop ends at a date and a time of this browser, to come, and the command says the same', {
+  skip,
+}, async () => {
+  await open('task', 'until-then')
+  await dialog().getByLabel('Reason').fill('tried the end')
+  await dialog().getByLabel('Ends').selectOption('at')
+  const at = dialog().getByLabel('Date and time')
+  const stops = listenForStops()
+  await stopButton().click()
+  await dialog().getByText('Choose a date and a time').waitFor()
+  await at.fill('2020-01-31T08:00')
+  await dialog().getByText('This is in the past').waitFor()
+  await stopButton().click()
+  await untilTrue(page, `document.activeElement.type === 'datetime-local'`)
+  assert.equal(stops.sent.length, 0)
+  await at.fill('2199-01-31T08:00')
+  const zone = (await page.evaluate('Intl.DateTimeFormat().resolvedOptions().timeZone')) as string
+  await dialog().getByText(`Your time, ${zone}`).waitFor()
+  const ms = (await page.evaluate(`Date.parse('2199-01-31T08:00')`)) as number
+  const command = dialog().locator('.command code')
+  await command.filter({ hasText: '--until' }).waitFor()
+  const told = new Date(ms).toISOString().replace('.000', '')
+  assert.match((await command.textContent()) ?? '', new RegExp(` --until ${told}$`))
+  await stopButton().click()
+  await page.getByText('Held by 2 of 2').waitFor()
+  stops.end()
+  assert.equal(stops.sent[0]?.postDataJSON().until, ms / 1000)
+})
+
+test('a double click stops once, and what came of it stays on the screen', { skip }, async () => {
+  await open('task', 'twice')
+  await dialog().getByLabel('Reason').fill('tried a double click')
+  await dialog().getByText('No session is live').waitFor()
+  const stops = listenForStops()
+  await stopButton().dblclick({ delay: 30 })
+  await page.getByRole('heading', { name: 'Stopped' }).waitFor()
+  const done = page.getByRole('button', { name: 'Done', exact: true })
+  await done.dispatchEvent('click', { detail: 2 })
+  await page.getByText('Held by 2 of 2').waitFor()
+  assert.equal(stops.sent.length, 1)
+  await done.click()
+  await dialog().waitFor({ state: 'detached' })
+  stops.end()
+})
+
+test('while the broker is away nothing is taken for stopped, and once it is back it is stopped once', {
+  skip,
+}, async () => {
+  await open('task', 'outage')
+  await dialog().getByText('No session is live').waitFor()
+  await dialog().getByLabel('Reason').fill('tried an <b>outage</b>')
+  const stops = listenForStops()
+  await site.restartBroker(async () => {
+    await stopButton().click()
+    await dialog().getByText('The broker cannot be reached').waitFor()
+    assert.equal(await page.getByRole('heading', { name: 'Stopped' }).count(), 0)
+  })
+  await stopButton().click()
+  await page.getByText('Held by 2 of 2').waitFor()
+  const keys = stops.sent.map((request) => request.headers()['idempotency-key'])
+  stops.end()
+  assert.deepEqual([keys.length, new Set(keys).size], [2, 1])
+  await page.getByRole('button', { name: 'Done', exact: true }).click()
+  // What somebody wrote is text, whatever it looks like.
+  await page.getByText('tried an <b>outage</b>').first().waitFor()
+  nothingWrong(tab.complaints.filter((text) => !text.includes('/v1/')))
+})
+
+test('what is chosen stays what it is, while the session becomes another', { skip }, async () => {
+  const agent = await site.agent('/agents/changing', 'later')
+  await page.goto(`${site.url}/sessions`)
+  const row = page.locator('tbody tr.open').filter({ hasText: 'agents/changing' })
+  await row.click()
+  await page.getByRole('heading', { level: 1, name: 'agents/changing' }).waitFor()
+  await page.getByRole('button', { name: 'Stop …' }).click()
+  const beneath = dialog().getByRole('radio', { name: 'everything beneath it' })
+  await beneath.check()
+  await agent.call('list_notes')
+  await page.locator('.facts').getByText('later').waitFor()
+  assert.equal(await dialog().getByRole('radio', { name: 'in task later' }).count(), 0)
+  assert.equal(await beneath.isChecked(), true)
+  await dialog().getByText('This is wide').waitFor()
+  await page.keyboard.press('Escape')
+  await dialog().waitFor({ state: 'detached' })
+  assert.match(String(await focused()), /Stop …/)
+})
+
+test('the focus is on the page when what opened a dialog is gone', { skip }, async () => {
+  await site.agent('/agents/picked')
+  await page.goto(`${site.url}/sessions`)
+  await page.getByLabel('Select agents/picked').check()
+  const bar = page.getByRole('region', { name: 'Selection' })
+  await bar.getByRole('button', { name: 'Stop …' }).click()
+  await dialog().getByLabel('Reason').fill('tried the focus')
+  await stopButton().click()
+  await page.getByText('Held by 2 of 2').waitFor()
+  await page.getByRole('button', { name: 'Done', exact: true }).click()
+  await bar.waitFor({ state: 'detached' })
+  await untilTrue(page, `document.activeElement.id === 'content'`)
+})
+
+test('Escape closes it as often as it is pressed, and it opens again', { skip }, async () => {
+  await page.goto(`${site.url}/sessions`)
+  await page.getByRole('grid').focus()
+  for (let n = 0; n < 3; n += 1) {
+    await page.keyboard.press('s')
+    await dialog().waitFor()
+    await page.keyboard.press('Escape')
+    await dialog().waitFor({ state: 'detached' })
+  }
+})
+
+test('a sign-in that ends in the middle of a dialog is said, with that nothing was done', {
+  skip,
+}, async () => {
+  await open('task', 'signed-out')
+  await dialog().getByText('No session is live').waitFor()
+  await dialog().getByLabel('Reason').fill('tried without a sign-in')
+  await tab.context.clearCookies()
+  await stopButton().click()
+  await page.getByText('Your sign-in has ended').waitFor()
+  await page.getByText('was not done').waitFor()
+  await signIn(page, site.url, '/revocations')
+  await page.locator('tbody tr').first().waitFor()
+  assert.equal(await page.getByText('tried without a sign-in').count(), 0)
+  await page.getByRole('button', { name: 'Sign out' }).click()
+  await page.getByRole('link', { name: 'Sign in with a passkey' }).waitFor()
+  assert.equal(await page.getByText('Your sign-in has ended').count(), 0)
+  nothingWrong(tab.complaints.filter((text) => !text.includes('/v1/')))
+})
