@@ -22,7 +22,6 @@ import {
 import type { VerifierSettings } from '../attacks/verifier-main.ts'
 import type { IssuerKey } from '../identity/svids.ts'
 import { jwks, jwksKey, token } from '../identity/tokens.ts'
-import { makeStore } from '../peers/real.ts'
 import { type TestClient, testClient } from '../server/fixture.ts'
 
 /** The beginning of the usual server's; only this one is ever stopped. */
@@ -90,7 +89,6 @@ export interface PlaceOptions {
   readonly oneAdminSide?: boolean
 }
 
-/** @param options with SQLite the store has been there for a while, so that nobody waits for it */
 export async function openPlace(options: PlaceOptions): Promise<Place> {
   const listenPort = await freePort()
   const cable = options.behindCable ? await startCable(listenPort) : undefined
@@ -99,7 +97,6 @@ export async function openPlace(options: PlaceOptions): Promise<Place> {
     ...(options.store === undefined ? {} : { store: options.store }),
   })
   const at = (...names: string[]) => join(site.directory, ...names)
-  if (options.store === undefined) await makeStore(at('writ.db'))
   const others = DOMAINS.filter((name) => name !== 'corp.test')
   const domains = new Map<string, DevelopmentDomain>([['corp.test', site.domain]])
   for (const trustDomain of others) {

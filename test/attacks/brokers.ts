@@ -1,9 +1,10 @@
 /** Several brokers of one site, each with an audit log and a control socket of its own. */
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { AdminClient } from '../../src/cli/admin-client.ts'
 import type { JsonObject } from '../../src/lib/json.ts'
 import type { Target } from '../../src/revocation/target.ts'
-import { listedAt, revokeAt } from './admin.ts'
+import { listedBy, localAdmin, revokeBy } from './admin.ts'
 import { answering, freePort, type Program, startProgram } from './program.ts'
 import type { Site } from './site.ts'
 
@@ -30,11 +31,22 @@ export async function startBroker(site: Site, port: number): Promise<BrokerProce
   const listen = { public: `127.0.0.1:${port}`, admin: '127.0.0.1:0' }
   await writeFile(config, JSON.stringify({ ...text, listen, audit: { directory: audit } }))
   const program = startProgram(['src/cli/main.ts', 'serve', '--config', config])
-  await answering(`http://127.0.0.1:${port}/readyz`, program)
+  try {
+    await answering(`http://127.0.0.1:${port}/readyz`, program)
+  } catch (error) {
+    await program.stop('SIGKILL')
+    throw error
+  }
+  let admin: AdminClient | undefined
+  // Once found it is kept: this process has the socket for as long as it lives.
+  const found = async () => {
+    admin ??= await localAdmin(audit)
+    return admin
+  }
   return {
     ...program,
     port,
-    revoke: (target) => revokeAt(audit, target),
-    listed: () => listedAt(audit),
+    revoke: async (target) => revokeBy(await found(), target),
+    listed: async () => listedBy(await found()),
   }
 }

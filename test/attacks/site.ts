@@ -8,6 +8,7 @@ import { createDevelopmentDomain, type DevelopmentDomain } from '../../src/ident
 import type { Json, JsonObject } from '../../src/lib/json.ts'
 import { newKeys } from '../../src/mint/keys.ts'
 import type { Target } from '../../src/revocation/target.ts'
+import { ageRedis, makeStore } from '../support/aged-store.ts'
 import { revokeAt } from './admin.ts'
 import { answering, freePort, type Program, startProgram } from './program.ts'
 import type { VerifierSettings } from './verifier-main.ts'
@@ -74,6 +75,7 @@ export interface SiteOptions {
   readonly changes?: Readonly<Record<string, Json>>
 }
 
+/** Its store has been there for a while, so that no broker waits for it. */
 export async function makeSite(options: SiteOptions = {}): Promise<Site> {
   const directory = await mkdtemp(join(tmpdir(), 'writ-at-'))
   const at = (...names: string[]) => join(directory, ...names)
@@ -94,6 +96,9 @@ export async function makeSite(options: SiteOptions = {}): Promise<Site> {
   }
   await mkdir(at('policies'))
   await writeFile(at('policies', 'all.cedar'), POLICIES)
+  if (options.store === undefined) await makeStore(at('writ.db'))
+  const { url } = (options.store?.redis ?? {}) as { url?: string }
+  if (url !== undefined) await ageRedis(url)
   const config = at('writ.yaml')
   await writeFile(
     config,

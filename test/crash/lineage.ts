@@ -38,7 +38,8 @@ export class Lineage {
   }
 
   async #load(): Promise<Program> {
-    const env = { NODE_COMPILE_CACHE: join(this.site.directory, 'compiled') }
+    const own = join(this.site.directory, 'compiled')
+    const env = { NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? own }
     const program = startProgram(['test/crash/broker-main.ts', this.site.config], env)
     await once(program.child, 'message')
     return program
@@ -48,8 +49,6 @@ export class Lineage {
   async warm(): Promise<void> {
     await (await this.#next).stop('SIGTERM')
     this.#next = this.#load()
-    await this.start({})
-    await this.broker?.stop('SIGKILL')
   }
 
   async start(start: Start): Promise<void> {

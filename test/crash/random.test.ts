@@ -34,7 +34,9 @@ async function killAtRandom(lineage: Lineage, kills: number): Promise<number> {
   return lineage.received.length - first
 }
 
-it(`kill -9 of the broker at ${KILLS} random moments loses nothing that was acknowledged`, async (t) => {
+it(`kill -9 of the broker at ${KILLS} random moments loses nothing that was acknowledged`, {
+  timeout: 600_000,
+}, async (t) => {
   const kills = Math.ceil(KILLS / lineages.length)
   const tokens = await Promise.all(lineages.map((lineage) => killAtRandom(lineage, kills)))
   const received = tokens.reduce((sum, count) => sum + count, 0)

@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
 import { makePin } from '../../src/catalogue/pin.ts'
 import type { JsonObject } from '../../src/lib/json.ts'
 import { freePort } from '../attacks/program.ts'
-import { makeStore } from '../peers/real.ts'
+import { makeStore } from '../support/aged-store.ts'
 import type { Installed } from './packed.ts'
 
 const run = promisify(execFile)

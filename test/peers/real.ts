@@ -7,13 +7,13 @@ import { makePin } from '../../src/catalogue/pin.ts'
 import { type RunningBroker, startBroker } from '../../src/cli/broker.ts'
 import { loadConfig } from '../../src/config/config.ts'
 import { createDevelopmentDomain } from '../../src/identity/development.ts'
-import { sqliteLedger } from '../../src/ledger/sqlite.ts'
 import type { Json, JsonObject } from '../../src/lib/json.ts'
 import { newKeys, openKeys } from '../../src/mint/keys.ts'
 import { mintToken } from '../../src/mint/mint.ts'
 import type { TokenClaims } from '../../src/token/claims.ts'
 import { freePort } from '../attacks/program.ts'
 import { readRecords } from '../attacks/site.ts'
+import { makeStore } from '../support/aged-store.ts'
 
 export const TRUST_DOMAIN = 'corp.test'
 export const BOT = `spiffe://${TRUST_DOMAIN}/agents/bot`
@@ -42,16 +42,6 @@ export interface Real {
   /** Signs what the broker itself would never sign. */
   sign(claims: TokenClaims): string
   stop(): Promise<void>
-}
-
-/**
- * Makes a store that has been there for a while. A broker on a new one waits until the proofs of
- * senders whose clocks are ahead of its own are of its time; here nobody's is.
- */
-export async function makeStore(file: string): Promise<void> {
-  const ledger = sqliteLedger({ file, role: 'broker', clock: () => Date.now() / 1000 - 60 })
-  await ledger.open()
-  await ledger.close()
 }
 
 export async function startReal(options: RealOptions): Promise<Real> {

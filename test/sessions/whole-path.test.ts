@@ -15,7 +15,7 @@ import { freePort } from '../attacks/program.ts'
 import { ask, callBody, type Got, newKey, obtain, present } from '../attacks/sender.ts'
 import { makeSite, RESOURCE, type Site, type VerifierProcess } from '../attacks/site.ts'
 import type { VerifierSettings } from '../attacks/verifier-main.ts'
-import { makeStore } from '../peers/real.ts'
+import { makeStore } from '../support/aged-store.ts'
 import { skipWithoutRedis, startRedis, until } from '../support/redis.ts'
 import { reporterClient } from './desk.ts'
 
