@@ -5,7 +5,7 @@ import { Refusal } from '../refusal.ts'
  * token (5 s), the clock difference tolerated between processes and store (2 s), and rounding: no
  * checker may still believe in a token whose spend is forgotten.
  */
-export const KEPT_AFTER_EXPIRY_SECONDS = 10
+const KEPT_AFTER_EXPIRY_SECONDS = 10
 
 /** How far clocks of brokers, verifiers and stores may be apart. */
 export const CLOCK_TOLERANCE_SECONDS = 2

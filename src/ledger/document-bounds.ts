@@ -4,8 +4,8 @@ import { isJsonObject, JsonError, type JsonObject, parseJson } from '../lib/json
 import { checkId, unavailable } from './bounds.ts'
 import type { Document, DocumentOptions, ListOptions } from './documents.ts'
 
-export const MAX_DOCUMENT_BYTES = 64 * 1024
-export const MAX_PAGE = 1000
+const MAX_DOCUMENT_BYTES = 64 * 1024
+const MAX_PAGE = 1000
 
 /** The year 5138: whoever says more has given milliseconds. */
 const FARTHEST_SECONDS = 1e11

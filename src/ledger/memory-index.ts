@@ -43,6 +43,6 @@ export class MemoryIndex {
 }
 
 /** Whether `a` comes before `b` in lists. */
-export function isBefore(a: Placed, b: Placed): boolean {
+function isBefore(a: Placed, b: Placed): boolean {
   return a.order > b.order || (a.order === b.order && a.id > b.id)
 }

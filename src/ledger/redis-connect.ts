@@ -32,7 +32,7 @@ export interface SentinelOptions extends Credentials {
   readonly sentinels: readonly Address[]
 }
 
-export function redisOptions({ username, password, tls }: Credentials): RedisOptions {
+function redisOptions({ username, password, tls }: Credentials): RedisOptions {
   return {
     lazyConnect: true,
     protocol: 2,

@@ -88,7 +88,7 @@ const DESCRIPTOR = {
 }
 
 /** The four calls that are made here. */
-export const WORKLOAD_API = fromJSON(DESCRIPTOR as Parameters<typeof fromJSON>[0], {
+const WORKLOAD_API = fromJSON(DESCRIPTOR as Parameters<typeof fromJSON>[0], {
   keepCase: true,
   defaults: true,
 }).SpiffeWorkloadAPI as ServiceDefinition
@@ -109,7 +109,7 @@ export function callMetadata(): Metadata {
 }
 
 /** A state of many identities and bundles fits; more is not read into memory. */
-export const MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+const MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
 export function channelOptions(firstBackoffMs: number, maxBackoffMs: number): ClientOptions {
   const options: ChannelOptions = {

@@ -44,7 +44,7 @@ export function inGroups(sources: readonly BundleSource[]): readonly (readonly B
 }
 
 /** The other trust domain whose bundle authenticates this source's endpoint, if any. */
-export function neededBy(source: BundleSource): string | undefined {
+function neededBy(source: BundleSource): string | undefined {
   if (!('endpoint' in source) || source.endpoint.profile !== 'https_spiffe') return undefined
   const { trustDomain } = parseSpiffeId(source.endpoint.spiffeId)
   return trustDomain === source.trustDomain ? undefined : trustDomain
