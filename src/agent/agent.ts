@@ -5,8 +5,8 @@
  * SDKs. What is sent are the bytes that were read: the broker is asked for exactly what they say.
  */
 import { randomBytes } from 'node:crypto'
+import { raceAbort } from '../lib/race-abort.ts'
 import { generateSenderKey } from '../token/proof.ts'
-import { raceAbort } from './abort.ts'
 import { discard } from './body.ts'
 import { createBrokerClient } from './broker.ts'
 import { misconfigured } from './broker-call.ts'

@@ -3,8 +3,8 @@
  * certificate of the connection (RFC 8705 §3).
  */
 import type { JsonObject } from '../lib/json.ts'
+import { raceAbort } from '../lib/race-abort.ts'
 import { makeProof, type SenderKey } from '../token/proof.ts'
-import { raceAbort } from './abort.ts'
 import { readObject } from './body.ts'
 import { callBroker } from './broker-call.ts'
 import { type Caller, formOf, type OnBehalfOf } from './caller.ts'

@@ -50,9 +50,9 @@ async function follow(admin: AdminClient, options: Options, signal: AbortSignal)
   }
   await readAll()
   const onBreak = (why: string) => process.stderr.write(`writ: ${printable(why)}; trying again\n`)
-  for await (const { kind, data } of followEvents(admin, { signal, onBreak })) {
-    if (kind === 'reset') await readAll()
-    if (kind !== 'session') continue
+  for await (const { event, data } of followEvents(admin, { signal, onBreak })) {
+    if (event === 'reset') await readAll()
+    if (event !== 'session') continue
     const parsed = session.safeParse(JSON.parse(data))
     if (parsed.success) tell(parsed.data)
   }

@@ -1,6 +1,6 @@
 /** One stream, or one poll, of the feed over HTTP: what it brought, and how it ended. */
 import { readBounded } from '../lib/read-bounded.ts'
-import { EventParser, type FeedEvent, parseAnswer } from './http-feed-events.ts'
+import { type FeedEvent, feedEventParser, parseAnswer } from './http-feed-events.ts'
 
 export interface FeedConnectionOptions {
   readonly url: URL
@@ -44,7 +44,7 @@ export async function readStream(
       return { events, how: 'refused' }
     }
     answered = true
-    const parser = new EventParser()
+    const parse = feedEventParser()
     const decoder = new TextDecoder('utf-8', { fatal: true })
     let lastMs = performance.now()
     let pauses = 0
@@ -53,7 +53,7 @@ export async function readStream(
       const nowMs = performance.now()
       pauses = nowMs - lastMs > silenceMs / 2 ? pauses + 1 : 0
       lastMs = nowMs
-      for (const event of parser.push(decoder.decode(chunk, { stream: true }))) {
+      for (const event of parse(decoder.decode(chunk, { stream: true }))) {
         events += 1
         heard(event)
       }

@@ -2,6 +2,7 @@
  * How the feed is written over HTTP: as server-sent events (HTML Living Standard §9.2.6), of which this
  * is the part that a broker writes, or as one JSON object for each poll.
  */
+import { EventStreamParser } from '../lib/event-stream.ts'
 import type { FeedFollower } from './feed.ts'
 import { MAX_FEED_TEXT_BYTES } from './feed-text.ts'
 
@@ -44,29 +45,14 @@ export function deliver(follower: FeedFollower, { event, data }: FeedEvent): voi
   else follower.lost('the broker could not go on')
 }
 
-/** Cuts a stream into its events, however it was cut on its way. */
-export class EventParser {
-  #rest = ''
-
-  /** @throws {Error} when an event is longer than any that a broker sends */
-  push(text: string): FeedEvent[] {
-    const blocks = (this.#rest + text).split('\n\n')
-    this.#rest = blocks.pop() ?? ''
-    if ([this.#rest, ...blocks].some(({ length }) => length > MAX_EVENT_BYTES)) {
-      throw new Error('an event is too long')
-    }
-    return blocks.map(parseEvent).filter((event) => event !== undefined)
-  }
-}
-
-function parseEvent(block: string): FeedEvent | undefined {
-  const fields: { event?: string; data?: string; id?: string } = {}
-  for (const line of block.split('\n')) {
-    for (const name of ['event', 'data', 'id'] as const) {
-      if (line.startsWith(`${name}: `)) fields[name] = line.slice(name.length + 2)
-    }
-  }
-  return feedEvent(fields)
+/** Reads a stream's events, but those of a kind that this version does not know. */
+export function feedEventParser(): (text: string) => FeedEvent[] {
+  const parser = new EventStreamParser(MAX_EVENT_BYTES)
+  return (text) =>
+    parser
+      .push(text)
+      .map(feedEvent)
+      .filter((event) => event !== undefined)
 }
 
 /** @throws {Error} when it is not an answer, or holds an event longer than any that a broker sends */
@@ -86,7 +72,11 @@ export function parseAnswer(text: string): FeedAnswer {
 }
 
 /** Undefined for events of a kind that this version does not know, and for what is none. */
-function feedEvent(fields: { event?: unknown; data?: unknown; id?: unknown }) {
+function feedEvent(fields: {
+  event?: unknown
+  data?: unknown
+  id?: unknown
+}): FeedEvent | undefined {
   const { data, id } = fields
   const event = EVENTS.find((name) => name === fields.event)
   if (event === undefined || typeof data !== 'string') return undefined

@@ -1,4 +1,4 @@
-import { raceAbort } from './abort.ts'
+import { raceAbort } from '../lib/race-abort.ts'
 import { SpiffeError } from './error.ts'
 import { LiveConnections } from './live.ts'
 import { Pool } from './pool.ts'

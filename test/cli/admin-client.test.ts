@@ -3,7 +3,7 @@ import { type TestContext, test } from 'node:test'
 import { health, listOf, revocation } from '../../src/admin/schemas.ts'
 import { type AdminClient, clientOfLogin } from '../../src/cli/admin-client.ts'
 import { CliError } from '../../src/cli/answer.ts'
-import { followEvents, parseEvents, type ServerEvent } from '../../src/cli/event-stream.ts'
+import { followEvents } from '../../src/cli/event-stream.ts'
 import type { SavedLogin } from '../../src/cli/saved-login.ts'
 import { generateSenderKey } from '../../src/token/proof.ts'
 import { type Received, type Reply, type StandIn, standIn } from './stand-in.ts'
@@ -153,36 +153,6 @@ for (const [title, reply, code, words] of ends) {
     assert.doesNotMatch(`${error.message} ${error.hint}`, /token-\d/)
   })
 }
-
-async function eventsIn(text: string, cutAt: readonly number[]): Promise<ServerEvent[]> {
-  const bytes = Buffer.from(text)
-  const ends = [...cutAt.map((at) => at % bytes.length), bytes.length].sort((a, b) => a - b)
-  async function* chunks() {
-    let from = 0
-    for (const end of ends) {
-      yield bytes.subarray(from, end)
-      from = end
-    }
-  }
-  const found: ServerEvent[] = []
-  for await (const { kind, data } of parseEvents(chunks())) found.push({ kind, data })
-  return found
-}
-
-test('events are read whole, however the bytes arrive and lines end', async () => {
-  const text =
-    ': hello\n\nevent: session\nid: a.1\ndata: {"é":"💶"}\n\nid: a.2\ndata: x\ndata:y\n\nevent: gone\n\ndata: cut'
-  const expected = [
-    { kind: 'session', data: '{"é":"💶"}' },
-    { kind: 'message', data: 'x\ny' },
-  ]
-  for (const end of ['\n', '\r\n', '\r']) {
-    const spelled = text.replaceAll('\n', end)
-    for (let at = 1; at < Buffer.byteLength(spelled); at += 1) {
-      assert.deepEqual(await eventsIn(spelled, [at, at * 7]), expected, `${end} ${at}`)
-    }
-  }
-})
 
 test('a stream that breaks goes on after the last event that was heard', async (t) => {
   const event = (id: string) => `event: session\nid: ${id}\ndata: ${id}\n\n`
