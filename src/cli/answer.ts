@@ -16,7 +16,7 @@ export const EXIT = {
   bug: 4,
 } as const
 
-export type ExitCode = (typeof EXIT)[keyof typeof EXIT]
+type ExitCode = (typeof EXIT)[keyof typeof EXIT]
 
 export interface Answer {
   /** Without `ok`; that follows from the exit code. */

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { searchedPageOf } from '../admin/schemas/values.ts'
 import { type Session, type SessionDetail, session, sessionDetail } from '../admin/schemas.ts'
+import { commandOf } from '../admin/shell.ts'
 import { targetText } from '../revocation/target-text.ts'
 import type { AdminClient } from './admin-client.ts'
 import { type Answer, CliError } from './answer.ts'
@@ -47,7 +48,7 @@ export function addSessions(root: Command): void {
   addWatch(withFilters(withAdmin(sessions.command('watch'))))
 }
 
-export function withFilters(command: Command): Command {
+function withFilters(command: Command): Command {
   return command
     .option('--state <state>', 'live, idle or stopped')
     .option('--workload <id>', 'exactly this workload')
@@ -91,7 +92,7 @@ function listText(items: readonly Session[], next: string | null, now: number): 
   return [columns(items, sessionColumns(now)), ...rest].join('\n')
 }
 
-export function sessionColumns(now: number): readonly Column<Session>[] {
+function sessionColumns(now: number): readonly Column<Session>[] {
   return [
     { title: 'ID', value: ({ id }) => id.slice(0, SHORT_ID), cut: 'never' },
     { title: 'STATE', value: ({ state }) => state, cut: 'never' },
@@ -139,7 +140,8 @@ async function wholeId(admin: AdminClient, named: string): Promise<string> {
   })
 }
 
-function detailText(found: SessionDetail, now: number): string {
+/** Ids are what somebody else calls itself: what is to be copied into a shell has to be quoted. */
+export function detailText(found: SessionDetail, now: number): string {
   const { identity } = found
   const agent =
     found.principal === found.workload
@@ -165,8 +167,8 @@ function detailText(found: SessionDetail, now: number): string {
     ['last seen', instant(found.lastSeen, now)],
     ['tokens', `${found.issued} issued, ${found.spent} spent, ${found.refused} refused`],
     ['good until', found.tokensUntil === 0 ? undefined : instant(found.tokensUntil, now)],
-    ['stop it', `writ revoke '${targetText(agent)}'`],
-    ['only its key', `writ revoke key:${found.key}`],
+    ['stop it', commandOf('writ', 'revoke', targetText(agent))],
+    ['only its key', commandOf('writ', 'revoke', `key:${found.key}`)],
   ])
   if (found.actions.length === 0) return facts
   return [facts, '', columns(found.actions, actionColumns(now))].join('\n')

@@ -9,37 +9,13 @@ import type { Revocation, Target } from '../revocation/target.ts'
 export function revocationRecord(revocation: Revocation, door: string): AuditRecord {
   const { target } = revocation
   return {
-    time: timeOf(revocation.at),
+    time: new Date(revocation.at * 1000).toISOString(),
     door,
     outcome: 'event',
     reason: 'revoked',
     evidence: { ...revocation, target: { ...target } },
     ...namesOf(target),
   }
-}
-
-/**
- * The audit's line about a revocation that was undone.
- *
- * @param undone who did that, why and when (seconds since the epoch)
- */
-export function undoRecord(
-  { id, target }: Revocation,
-  undone: { readonly at: number; readonly reason: string; readonly by: string },
-  door: string,
-): AuditRecord {
-  return {
-    time: timeOf(undone.at),
-    door,
-    outcome: 'event',
-    reason: 'revocation_undone',
-    evidence: { id, target: { ...target }, ...undone },
-    ...namesOf(target),
-  }
-}
-
-function timeOf(seconds: number): string {
-  return new Date(seconds * 1000).toISOString()
 }
 
 /** The members of a record by which a search for what was stopped finds it. */

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import type { SessionDetail } from '../../src/admin/schemas.ts'
 import { type Column, columns, shorten, when, widthOf } from '../../src/cli/columns.ts'
+import { detailText } from '../../src/cli/sessions.ts'
+import { parseTargetText } from '../../src/revocation/target-text.ts'
 
 interface Row {
   readonly id: string
@@ -42,6 +46,27 @@ test('control and direction-changing characters do not reach the terminal', () =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not be there
   assert.doesNotMatch(text.replaceAll('\n', ''), /[\u0000-\u001f\u007f-\u009f\u202a-\u202e]/)
 })
+
+const NAMES = [
+  'spiffe://corp.test/agents/bot',
+  "oidc:x:'; echo stolen; '",
+  'oidc:x:$(echo stolen)`echo stolen`',
+  'oidc:x:a b"c\\',
+]
+for (const workload of NAMES) {
+  test(`the command that would stop ${workload} is copied into a shell as that, and nothing else`, () => {
+    const seen = { issued: 1, spent: 0, refused: 0, firstSeen: 1, lastSeen: 1, tokensUntil: 0 }
+    const lists = { actors: [workload], servers: [], stoppedBy: [], actions: [] }
+    const principal = "user:x:o'neil"
+    const session = { id: 'x', workload, principal, key: 'k', state: 'idle', ...seen, ...lists }
+    const text = detailText(session as SessionDetail, 1)
+    const command = /stop it +writ (.*)/.exec(text)?.[1] ?? ''
+    const heard = execFileSync('sh', ['-c', `printf '%s\\n' ${command}`], { encoding: 'utf8' })
+    const [revoke, target = '', ...more] = heard.trimEnd().split('\n')
+    assert.deepEqual([revoke, more], ['revoke', []])
+    assert.deepEqual(parseTargetText(target), { kind: 'agent', value: workload, principal })
+  })
+}
 
 test('of a long id both ends stay, of a long text its beginning', () => {
   assert.equal(
