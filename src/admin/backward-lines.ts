@@ -25,7 +25,6 @@ export async function* backwardLines(file: string, end?: number): AsyncGenerator
   try {
     const { size } = await handle.stat()
     let position = end ?? size
-    if (position > size) throw new RangeError('beyond the end of the file')
     if (end !== undefined && end > 0) {
       const { buffer } = await handle.read(Buffer.alloc(1), 0, 1, end - 1)
       if (buffer[0] !== NEWLINE) throw new RangeError('no line begins here')

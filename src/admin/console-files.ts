@@ -6,6 +6,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Context, Middleware, Next } from 'koa'
+import { setPageHeaders } from '../sign-in/page-headers.ts'
 
 export interface ConsoleFilesOptions {
   /** The admin listener as browsers reach it, without a path. */
@@ -25,20 +26,6 @@ const TYPES: Readonly<Record<string, string>> = {
   '.js': 'text/javascript; charset=utf-8',
   '.svg': 'image/svg+xml',
 }
-
-/** No markup becomes script, and there is no trusted types policy because nothing needs one. */
-const POLICY = [
-  "default-src 'none'",
-  "script-src 'self'",
-  "style-src 'self'",
-  "img-src 'self'",
-  "connect-src 'self'",
-  "form-action 'self'",
-  "base-uri 'none'",
-  "frame-ancestors 'none'",
-  "require-trusted-types-for 'script'",
-  "trusted-types 'none'",
-].join('; ')
 
 const NOT_BUILT = `<!doctype html>
 <html lang="en">
@@ -73,7 +60,7 @@ export function consoleFiles({ url, directory }: ConsoleFilesOptions): Middlewar
     if (ctx.method !== 'GET' && ctx.method !== 'HEAD') return next()
     const file = ctx.path === '/index.html' ? undefined : built?.get(ctx.path)
     if (file === undefined && !PAGES.test(ctx.path)) return next()
-    setHeaders(ctx)
+    setPageHeaders(ctx, ['publickey-credentials-get', 'clipboard-write'])
     // A name of another site that was made to lead here must not get so much as a page to act in.
     const asked = ctx.get('host').toLowerCase()
     if (asked !== host && OWN_NAMES.some((name) => asked === `${name}:${port}`)) {
@@ -99,19 +86,6 @@ export function consoleFiles({ url, directory }: ConsoleFilesOptions): Middlewar
     ctx.status = page === undefined ? 503 : 200
     ctx.body = page?.body ?? NOT_BUILT
   }
-}
-
-function setHeaders(ctx: Context): void {
-  ctx.set({
-    'Content-Security-Policy': POLICY,
-    'Cross-Origin-Opener-Policy': 'same-origin',
-    'Cross-Origin-Resource-Policy': 'same-origin',
-    'Permissions-Policy':
-      'publickey-credentials-get=(self), clipboard-write=(self), camera=(), microphone=(), geolocation=()',
-    'Referrer-Policy': 'no-referrer',
-    'X-Content-Type-Options': 'nosniff',
-    'X-Frame-Options': 'DENY',
-  })
 }
 
 /** Run from `dist` it is a neighbour; run from source it is in `dist` of the same tree. */

@@ -23,7 +23,7 @@ import type { Answered } from './route.ts'
 const KIND = 'idempotency'
 export const KEPT_SECONDS = 24 * 3600
 /** Longer than any request takes; who is still at it by then has lost its store. */
-export const LEASE_SECONDS = 30
+const LEASE_SECONDS = 30
 const WAIT_MS = 2000
 const LOOK_EVERY_MS = 100
 /** A document is at most 64 KiB. */

@@ -6,21 +6,21 @@ import type { Asked } from './route.ts'
 
 const DOOR = 'admin'
 
-/** @throws {Refusal} audit_unavailable (as a rejection) when it is not durable */
-export function recordAsked(
-  audit: AuditSink,
-  ctx: Context,
-  { admin, now, asked }: { readonly admin: Admin; readonly now: number; readonly asked: Asked },
-): Promise<void> {
+interface Recorded {
+  readonly admin: Admin
+  readonly now: number
+  readonly asked: Asked
+}
+
+/** What is about to be changed. @throws {Refusal} audit_unavailable (as a rejection) when it is not durable */
+export function recordAsked(audit: AuditSink, ctx: Context, recorded: Recorded): Promise<void> {
+  const { admin, now, asked } = recorded
   return audit.record({ ...head(ctx, now, admin), outcome: 'allowed', ...asked })
 }
 
-/** Something an admin was shown that not everybody may see. */
-export function recordSeen(
-  audit: AuditSink,
-  ctx: Context,
-  { admin, now, asked }: { readonly admin: Admin; readonly now: number; readonly asked: Asked },
-): Promise<void> {
+/** Something an admin was shown that not everybody may see. @throws {Refusal} audit_unavailable */
+export function recordSeen(audit: AuditSink, ctx: Context, recorded: Recorded): Promise<void> {
+  const { admin, now, asked } = recorded
   return audit.record({ ...head(ctx, now, admin), outcome: 'event', ...asked })
 }
 

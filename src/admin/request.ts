@@ -63,8 +63,7 @@ function checked(
 ): unknown {
   const parsed = schema.safeParse(given)
   if (parsed.success) return parsed.data
-  const issue = parsed.error.issues[0]
-  if (issue === undefined) return invalid('', 'is not valid')
+  const issue = parsed.error.issues[0]!
   if (issue.code === 'unrecognized_keys') {
     return invalid(pointer([...issue.path, issue.keys[0] ?? '']), 'means nothing here')
   }

@@ -4,7 +4,7 @@ import type { Session, SessionBook } from '../ledger/session-book.ts'
 import type { Place } from './cursor.ts'
 
 /** Reading and looking at so many takes some 10 ms. */
-export const BOOK_PAGE = 500
+const BOOK_PAGE = 500
 
 export interface Looking {
   /** Where to begin: the last one that was looked at before. */

@@ -9,7 +9,7 @@ import { Refusal } from '../refusal.ts'
 import type { VerifiedProof } from '../token/dpop.ts'
 import type { OidcStore } from './adapter.ts'
 import type { Admin } from './admin.ts'
-import { AdminRefusal, refuseAdmin } from './admin-refusal.ts'
+import { refuseAdmin } from './admin-refusal.ts'
 import { type BrowserSignIns, cookieOf, SESSION_COOKIE } from './browser-sign-ins.ts'
 import { CLI_CLIENT } from './clients.ts'
 import type { Site } from './options.ts'
@@ -18,7 +18,7 @@ import { counts, type PersonStore } from './person.ts'
 import type { Program } from './program-token.ts'
 import type { ProofDoor } from './proof-door.ts'
 import { lowerRole, roleOf } from './role.ts'
-import type { Trail } from './trail.ts'
+import { reasonOf, type Trail } from './trail.ts'
 
 export interface AuthenticateParts {
   readonly site: Site
@@ -116,10 +116,8 @@ export function authenticator(parts: AuthenticateParts): (ctx: Context) => Promi
 
   /** Not that somebody has yet to sign in, which every visit begins with. */
   async function note(ctx: Context, error: unknown): Promise<void> {
-    const refusal = error instanceof AdminRefusal && error.cause instanceof Refusal
-    const { reason } = (refusal ? error.cause : error) as AdminRefusal | Refusal
-    if (!(error instanceof AdminRefusal || error instanceof Refusal)) return
-    if ('why' in reason && reason.why === 'absent') return
+    const reason = reasonOf(error)
+    if (reason === undefined || ('why' in reason && reason.why === 'absent')) return
     await trail.refused(reason, { address: ctx.req.socket.remoteAddress })
   }
 }

@@ -15,7 +15,7 @@ import { CLI_CLIENT, DEVICE_GRANT, PATHS, ROLE_SCOPES } from './clients.ts'
 import type { Asking } from './device-pages.ts'
 import type { Limits } from './limits.ts'
 import type { ProofDoor } from './proof-door.ts'
-import type { Trail } from './trail.ts'
+import { reasonOf, type Trail } from './trail.ts'
 
 export interface OauthDoorParts {
   readonly store: OidcStore
@@ -55,7 +55,7 @@ export function createOauthDoor(parts: OauthDoorParts): (ctx: Context) => Promis
       ctx.status = wire.status
       if (wire.retryAfterSeconds !== undefined) ctx.set('Retry-After', `${wire.retryAfterSeconds}`)
       ctx.body = { error: wire.error }
-      await trail.refused(evidenceOf(error), {
+      await trail.refused(reasonOf(error) ?? { code: 'device_refused' }, {
         address: ctx.req.socket.remoteAddress,
         key: proof?.jkt,
         evidence: { client: CLI_CLIENT, error: wire.error },
@@ -129,11 +129,4 @@ function wireOfReason(reason: AdminReason): Wire {
     default:
       return { status: 400, error: 'invalid_request' }
   }
-}
-
-function evidenceOf(error: unknown): { readonly code: string } {
-  if (error instanceof AdminRefusal) {
-    return error.cause instanceof Refusal ? error.cause.reason : error.reason
-  }
-  return error instanceof Refusal ? error.reason : { code: 'device_refused' }
 }

@@ -1,20 +1,9 @@
-/** The frame of every page, and the headers that keep other pages away from it. */
+/** The frame of every page. */
 import type { Context } from 'koa'
 import { type Html, html } from './html.ts'
+import { setPageHeaders } from './page-headers.ts'
 import { PAGE_SCRIPT } from './page-script.ts'
 import { PAGE_STYLE } from './page-style.ts'
-
-const POLICY = [
-  "default-src 'none'",
-  "script-src 'self'",
-  "style-src 'self'",
-  "connect-src 'self'",
-  "form-action 'self'",
-  "base-uri 'none'",
-  "frame-ancestors 'none'",
-  "require-trusted-types-for 'script'",
-  "trusted-types 'none'",
-].join('; ')
 
 export const FILES: Readonly<Record<string, { readonly type: string; readonly text: string }>> = {
   '/sign-in/page.js': { type: 'text/javascript; charset=utf-8', text: PAGE_SCRIPT },
@@ -23,17 +12,8 @@ export const FILES: Readonly<Record<string, { readonly type: string; readonly te
 
 /** For every answer of sign-in, pages or not. */
 export function setHeaders(ctx: Context): void {
-  ctx.set({
-    'Cache-Control': 'no-store',
-    'Content-Security-Policy': POLICY,
-    'Cross-Origin-Opener-Policy': 'same-origin',
-    'Cross-Origin-Resource-Policy': 'same-origin',
-    'Permissions-Policy':
-      'publickey-credentials-get=(self), publickey-credentials-create=(self), camera=(), microphone=()',
-    'Referrer-Policy': 'no-referrer',
-    'X-Content-Type-Options': 'nosniff',
-    'X-Frame-Options': 'DENY',
-  })
+  ctx.set('Cache-Control', 'no-store')
+  setPageHeaders(ctx, ['publickey-credentials-get', 'publickey-credentials-create'])
 }
 
 /** As the console draws it. */

@@ -3,7 +3,6 @@
  * bound to a key, with a role as their scope. Verified here as an MCP server verifies its own.
  */
 import type { SigningKeys } from '../mint/keys.ts'
-import type { Subject } from '../revocation/target.ts'
 import { ACCESS_TOKEN_ALGORITHMS } from '../token/algorithm.ts'
 import { isBinding, isJti, isLabel, isName, isSeconds } from '../token/claim-check.ts'
 import { type Jws, JwsError, parseJws, verifyJws } from '../token/jws.ts'
@@ -17,7 +16,6 @@ export interface Program {
   readonly role: Role
   /** The key it is good for. */
   readonly jkt: string
-  readonly subject: Subject
 }
 
 export interface ProgramTokenParts
@@ -57,10 +55,9 @@ export function programTokenVerifier(parts: ProgramTokenParts) {
     const may = allowed.get(clientId)
     const role = roleOf(scope.split(' ').filter((each) => may?.has(each)))
     if (role === undefined) no('scope')
-    const stopped = { key: jkt, server: audience, issuedAt: iat }
-    const subject = { jti, session: sid, agents: [clientId], principal: clientId, ...stopped }
-    revocations.check(subject, now)
-    return { clientId, role, jkt, subject }
+    const held = { jti, session: sid, key: jkt, server: audience, issuedAt: iat }
+    revocations.check({ agents: [clientId], principal: clientId, ...held }, now)
+    return { clientId, role, jkt }
   }
 }
 

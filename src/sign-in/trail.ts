@@ -1,5 +1,7 @@
 /** What happens to sign-ins, for the audit. Every call rejects when the record is not durable. */
 import { type AuditSink, cut, told } from '../audit/record.ts'
+import { type Reason, Refusal } from '../refusal.ts'
+import { type AdminReason, AdminRefusal } from './admin-refusal.ts'
 
 export interface About {
   /** Whom it concerns: `person:<id>` or `client:<id>`. */
@@ -47,6 +49,12 @@ export function createTrail(audit: AuditSink, clock: () => number): Trail {
         .catch(() => undefined)
     },
   }
+}
+
+/** Why it is no: the check that failed, where the caller is told less. Undefined for what nobody expected. */
+export function reasonOf(error: unknown): Reason | AdminReason | undefined {
+  const said = error instanceof AdminRefusal && error.cause instanceof Refusal ? error.cause : error
+  return said instanceof AdminRefusal || said instanceof Refusal ? said.reason : undefined
 }
 
 function short(evidence: Readonly<Record<string, unknown>>): Record<string, unknown> {

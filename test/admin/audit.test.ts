@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -179,6 +179,14 @@ test('lines are read backwards as they are forwards, wherever blocks end', async
     }),
     { numRuns: 60 },
   )
+})
+
+test('a file that cannot be read is not passed over', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'writ-audit-unread-'))
+  after(() => rm(directory, { recursive: true }))
+  await mkdir(join(directory, OLD))
+  const search = searchAudit({ directory, filter: { limit: 50 }, withArguments: false })
+  await assert.rejects(search, { code: 'EISDIR' })
 })
 
 test('lines that are too long to be looked at count for the bound of a search', async () => {

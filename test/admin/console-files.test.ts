@@ -18,9 +18,9 @@ interface Answer {
 async function serve(t: TestContext, built = true) {
   const directory = await mkdtemp(join(tmpdir(), 'writ-console-files-'))
   t.after(() => rm(directory, { recursive: true }))
-  await mkdir(join(directory, 'console', 'assets'), { recursive: true })
   await writeFile(join(directory, 'secret.txt'), 'not to be seen')
   if (built) {
+    await mkdir(join(directory, 'console', 'assets'), { recursive: true })
     await writeFile(join(directory, 'console', 'index.html'), '<!doctype html>the console')
     await writeFile(join(directory, 'console', 'mark.svg'), '<svg/>')
     await writeFile(join(directory, 'console', 'assets', 'index-1a2b.js'), 'go()')

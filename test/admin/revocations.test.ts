@@ -129,6 +129,11 @@ const WRONG: readonly (readonly [name: string, body: object, pointer: string])[]
     '/targets/0/value',
   ],
   [
+    'a trust domain as an agent',
+    { targets: [{ kind: 'agent', value: 'spiffe://corp.test' }], reason: 'x' },
+    '/targets/0/value',
+  ],
+  [
     'an agent of an issuer and nobody',
     { targets: [{ kind: 'agent', value: 'oidc:ci' }], reason: 'x' },
     '/targets/0/value',
