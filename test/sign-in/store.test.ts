@@ -4,6 +4,7 @@ import { memoryDocuments } from '../../src/ledger/memory-documents.ts'
 import { Refusal, refuse } from '../../src/refusal.ts'
 import { createOidcStore } from '../../src/sign-in/adapter.ts'
 import type { Admin } from '../../src/sign-in/admin.ts'
+import { createChallenges, type Purpose } from '../../src/sign-in/challenges.ts'
 import { CommandLine } from './command-line.ts'
 import {
   Browser,
@@ -30,6 +31,22 @@ test('of forty uses of a code or a token at once, one succeeds', async () => {
     assert.equal(all.filter(({ status }) => status === 'fulfilled').length, 1, model)
     assert.ok((await adapter.find('id'))?.consumed, model)
     await assert.rejects(adapter.consume('other'), { name: 'InvalidGrant' })
+  }
+})
+
+test('a challenge is good for what it was made for, and once', async () => {
+  const { documents } = fresh()
+  const challenges = createChallenges(documents, clock)
+  const tries: [Purpose, string, boolean][] = [
+    ['touch', 'this', true],
+    ['touch', 'that', false],
+    ['sign_in', 'this', false],
+    ['enrol', 'this', false],
+  ]
+  for (const [purpose, binding, good] of tries) {
+    const challenge = await challenges.create('touch', 'this')
+    assert.equal(await challenges.take(challenge, purpose, binding), good, `${purpose} ${binding}`)
+    assert.equal(await challenges.take(challenge, 'touch', 'this'), false, 'used')
   }
 })
 
