@@ -82,7 +82,7 @@ export function redisDocuments(names: KeyNames, places: Pick<Places, 'runOnce'>)
       const { group, after, limit } = options
       const list = names.documents(kind, group === undefined ? 'all' : `g:${group}`)
       const found: Document[] = []
-      let from = after === undefined ? '+' : `(${sortKey(after.order)}${after.id}`
+      let from = after === undefined ? '+' : `(${sortKey(after.order + 0)}${after.id}`
       for (;;) {
         const looked = Math.min(LOOKED_AT, limit - found.length)
         const keys = [list, names.document(kind, '')]

@@ -59,9 +59,12 @@ function kindOf(text: string, issuer: string): FeedContent['kind'] | undefined {
   }
 }
 
+/** @throws {TypeError} when no holder could read it */
 export function signBeat(beat: Beat, issuer: string, key: SigningKey): string {
   const epochs = beat.epochs.map((epoch) => ({ ...epoch }))
-  return sign({ iss: issuer, kind: 'beat', origin: beat.origin, at: beat.at, epochs }, key)
+  const text = sign({ iss: issuer, kind: 'beat', origin: beat.origin, at: beat.at, epochs }, key)
+  if (text.length <= MAX_FEED_TEXT_BYTES) return text
+  throw new TypeError('no holder could read this heartbeat: it tells of too many servers and slots')
 }
 
 function sign(payload: JsonObject, key: SigningKey): string {

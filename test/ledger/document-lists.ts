@@ -105,6 +105,12 @@ export function documentListTests(documents: () => Documents): void {
     assert.deepEqual(await rest(), ['c', 'b', 'a'])
     await documents().put(kind, 'd', {}, { order: 1 })
     assert.deepEqual(await rest(), ['c', 'b', 'a', 'd'])
+    await documents().put(kind, 'zero', {}, { order: 0 })
+    const behind = await documents().list(kind, { after: { order: -0, id: '~' }, limit: 9 })
+    assert.deepEqual(
+      behind.map(({ id }) => id),
+      ['zero'],
+    )
   })
 
   it('moved to another group or order, it is in one place', async () => {

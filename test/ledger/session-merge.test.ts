@@ -96,17 +96,36 @@ describe('what updates make of a session', () => {
         assert.throws(() => parseAction(text), refused)
       }),
     )
-    const whole = JSON.parse(sessionText(mergedAll([['a', updateOf('s')]])))
+    const action = actionOf(7, { address: '10.0.0.1', task: 't', server: 'https://a' })
+    const identity = { kind: 'spiffe', issuer: 'corp.example', attributes: {}, endsAt: 9 }
+    const update = updateOf('s', { lastAt: 8, actions: [action], identity })
+    const whole = JSON.parse(sessionText(mergedAll([['a', update]])))
+    parseSession('s', JSON.stringify(whole))
     for (const part of ['session', 'times', 'sources']) {
-      for (const wrong of [undefined, null, 1, 'a', [], [1], {}, [['a', 1]], [['a', -1, 1]]]) {
+      for (const wrong of [
+        undefined,
+        null,
+        1,
+        'a',
+        [],
+        [1],
+        {},
+        [['a', 1]],
+        [['a', -1, 1]],
+        [['a', 1, 1, 1]],
+      ]) {
         if (part === 'sources' && Array.isArray(wrong) && wrong.length === 0) continue
         const text = JSON.stringify({ ...whole, [part]: wrong })
         assert.throws(() => parseSession('s', text), refused, text)
       }
     }
-    for (const member of Object.keys(whole.session)) {
-      const text = JSON.stringify({ ...whole, session: { ...whole.session, [member]: -1 } })
-      assert.throws(() => parseSession('s', text), refused, member)
+    for (const part of ['session', 'times']) {
+      for (const member of Object.keys(whole[part])) {
+        for (const wrong of [-1, [-1], null]) {
+          const text = JSON.stringify({ ...whole, [part]: { ...whole[part], [member]: wrong } })
+          assert.throws(() => parseSession('s', text), refused, text)
+        }
+      }
     }
   })
 

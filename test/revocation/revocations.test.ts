@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict'
 import { after, describe, it } from 'node:test'
-import { FEED_TYPE, signBeat, signRevocation } from '../../src/revocation/feed-text.ts'
+import {
+  FEED_TYPE,
+  MAX_FEED_TEXT_BYTES,
+  signBeat,
+  signRevocation,
+} from '../../src/revocation/feed-text.ts'
 import { memoryFeed } from '../../src/revocation/memory-feed.ts'
 import { RevocationPublisher } from '../../src/revocation/publisher.ts'
 import { type RefusedText, Revocations } from '../../src/revocation/revocations.ts'
@@ -531,6 +536,22 @@ describe('the publisher', () => {
     assert.equal(held.list().length, 0)
     ahead = 61
     await until(async () => held.list().length === 1)
+  })
+
+  it('signs no heartbeat that no holder could read', () => {
+    const epochOf = (n: number) => ({
+      server: `${n}`,
+      since: 0,
+      guardKey: 'k',
+      guard: 'g'.repeat(200),
+    })
+    const beatOf = (servers: number) => ({
+      origin: 'o1',
+      at: 1_800_000_000,
+      epochs: Array.from({ length: servers }, (_, n) => epochOf(n)),
+    })
+    assert.ok(signBeat(beatOf(40), issuer, key).length <= MAX_FEED_TEXT_BYTES)
+    assert.throws(() => signBeat(beatOf(60), issuer, key), /too many servers/)
   })
 
   for (const [what, more] of Object.entries({

@@ -226,6 +226,8 @@ describe('a target that could stop nothing is none', () => {
     'a time before all': { kind: 'before', value: '-1' },
     'a principal of a task': { kind: 'task', value: 't', principal: 'p' },
     'a principal that is nobody': { kind: 'agent', value: 'a', principal: '' },
+    'a path that is so in words': { kind: 'agent', value: 'a', beneath: 'yes' },
+    'a principal that is none': { kind: 'agent', value: 'a', principal: null },
     'a path of a principal': { kind: 'principal', value: 'a', beneath: true },
     'a member more': { kind: 'task', value: 't', exactly: true },
   })) {
