@@ -2,6 +2,7 @@
  * What a command says and how it ends. Every command prints its answer on standard output and its
  * errors on standard error; with `--json`, exactly one object on standard output, errors too.
  */
+import { jsonText, printable } from './text.ts'
 
 /** Documented in this folder's README; scripts depend on these. */
 export const EXIT = {
@@ -61,7 +62,7 @@ export function printAnswer(answer: Answer, json: boolean): void {
   const ok = (answer.exitCode ?? EXIT.ok) === EXIT.ok
   process.exitCode = answer.exitCode ?? EXIT.ok
   if (answer.printed) return
-  const text = json ? JSON.stringify({ ok, ...answer.json }) : answer.text
+  const text = json ? jsonText({ ok, ...answer.json }) : answer.text
   if (text !== '') process.stdout.write(`${text}\n`)
 }
 
@@ -69,10 +70,15 @@ export function printError(error: CliError, json: boolean): void {
   const { code, message, hint } = error
   if (json) {
     const shown = { code, message, ...(hint === undefined ? {} : { hint }) }
-    process.stdout.write(`${JSON.stringify({ ok: false, error: shown })}\n`)
+    process.stdout.write(`${jsonText({ ok: false, error: shown })}\n`)
   } else {
-    process.stderr.write(`writ: error: ${message}\n`)
-    if (hint !== undefined) process.stderr.write(`writ: hint: ${hint}\n`)
+    process.stderr.write(`writ: error: ${shownLines(message)}\n`)
+    if (hint !== undefined) process.stderr.write(`writ: hint: ${shownLines(hint)}\n`)
   }
   process.exitCode = error.exitCode
+}
+
+/** An error may repeat what somebody else has said; its lines are its own. */
+function shownLines(text: string): string {
+  return text.split('\n').map(printable).join('\n')
 }

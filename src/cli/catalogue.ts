@@ -7,7 +7,7 @@ import { type Answer, CliError } from './answer.ts'
 import { addGroup, finish } from './command.ts'
 import { readInput } from './input.ts'
 import { configured } from './settings.ts'
-import { printable } from './text.ts'
+import { jsonText, printable } from './text.ts'
 
 const MAX_PINS_BYTES = 16 * 1024 * 1024
 
@@ -48,7 +48,7 @@ function withLive(command: Command): Command {
 
 async function pinToFile(options: PinOptions, url = ''): Promise<Answer> {
   const pins = await pinFrom(url, options)
-  const text = JSON.stringify(pins, null, 2)
+  const text = jsonText(pins, 2)
   if (options.output === undefined) return { json: { pins }, text }
   await writeFile(options.output, `${text}\n`).catch((error: NodeJS.ErrnoException) => {
     throw new CliError('usage', `cannot write ${options.output} (${error.code})`)

@@ -10,7 +10,7 @@ import { followEvents } from './event-stream.ts'
 import { type AdminOptions, openAdmin } from './open-admin.ts'
 import { readPages } from './pages.ts'
 import { lastOf, queryOf, type SessionFilters, whoOf } from './sessions.ts'
-import { printable } from './text.ts'
+import { jsonText, printable } from './text.ts'
 
 interface Options extends AdminOptions, SessionFilters {
   json?: boolean
@@ -40,7 +40,7 @@ async function follow(admin: AdminClient, options: Options, signal: AbortSignal)
   const seen = new Map<string, number>()
   const tell = (one: Session) => {
     if (!isWanted(one, options) || !isNews(one, seen)) return
-    process.stdout.write(`${options.json ? JSON.stringify({ session: one }) : lineOf(one)}\n`)
+    process.stdout.write(`${options.json ? jsonText({ session: one }) : lineOf(one)}\n`)
   }
   const readAll = async () => {
     const query = queryOf(options, Date.now() / 1000)

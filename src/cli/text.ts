@@ -12,6 +12,15 @@ export function printable(text: string): string {
   })
 }
 
+/** JSON in which what a terminal could take for commands is escaped too, where JSON leaves it as it is. */
+export function jsonText(value: unknown, indent?: number): string {
+  return JSON.stringify(value, undefined, indent).replace(
+    /(?!\n)[\p{Cc}\p{Cf}\u2028\u2029]/gu,
+    (character) =>
+      character.replace(/[^]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
+  )
+}
+
 /** A compact JWS or JWE begins with a JSON object in base64url. */
 const TOKEN = /(?:eyJ|ew[o0])[\w-]{8,}(?:\.[\w-]*)+/g
 const PEM = /-----BEGIN[\s\S]*?(?:-----END [A-Z0-9 ]+-----|$)/g

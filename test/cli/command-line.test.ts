@@ -49,6 +49,18 @@ for (const [name, args, message] of WRONG) {
   })
 }
 
+test('what a terminal would obey is shown instead, to people and in JSON', async () => {
+  const name = 'x\u001b[2J\u009b1m\u202e\u{e0001}.yaml'
+  const people = await writ(['serve', '--config', name], { cwd })
+  assert.match(people.stderr, /x\\u\{1b\}\[2J\\u\{9b\}1m\\u\{202e\}\\u\{e0001\}\.yaml/)
+  const programs = await writ(['serve', '--config', name, '--json'], { cwd })
+  for (const text of [people.stderr, programs.stdout]) {
+    assert.doesNotMatch(text.replaceAll('\n', ''), /[\p{Cc}\p{Cf}]/u)
+  }
+  const { message } = programs.json().error as { message: string }
+  assert.ok(message.includes(name), 'a program is told what it is')
+})
+
 test('help is an answer, with an example', async () => {
   for (const args of [['--help'], ['keys', 'new', '--help'], ['revoke', '-h']]) {
     const { code, stdout, stderr } = await writ(args, { cwd })
