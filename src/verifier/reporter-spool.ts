@@ -3,7 +3,8 @@
  * numbered, so that one which did arrive does not count twice.
  */
 import { randomBytes } from 'node:crypto'
-import { open, rename, unlink } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { link, open, rename, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { isJsonObject, type Json, parseJson } from '../lib/json.ts'
 import { HOLDER_KINDS, type HolderKind, type ReportedSession } from '../sessions/report.ts'
@@ -58,36 +59,47 @@ export async function readSpool(
 
 /** @throws {Error} when somebody else may have written it: it would be signed as this verifier's word */
 async function readOwn(file: string): Promise<Uint8Array | undefined> {
-  const handle = await open(file, 'r').catch((cause: NodeJS.ErrnoException) => {
+  // Without waiting: a pipe in its place would be waited for for ever.
+  const flags = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)
+  const handle = await open(file, flags).catch((cause: NodeJS.ErrnoException) => {
     if (cause.code === 'ENOENT') return undefined
     throw new Error(`cannot read ${file}, which keeps reports`, { cause })
   })
   if (handle === undefined) return undefined
   try {
-    const { mode, uid } = await handle.stat()
+    const found = await handle.stat()
+    const { mode, uid, size } = found
+    if (!found.isFile()) throw new Error(`${file} is no file that could keep reports`)
     const own = process.getuid === undefined || uid === process.getuid() || uid === 0
     const shared = process.platform !== 'win32' && (mode & OTHERS_WRITE) !== 0
     if (!own || shared)
       throw new Error(`${file} keeps reports, and other users can write it: remove it`)
-    return await handle.readFile()
+    // One that is larger than any that is written is damaged, and not read to find that out.
+    return size > LIMITS.maxBytes ? new Uint8Array() : await handle.readFile()
   } finally {
     await handle.close()
   }
 }
 
-/** Replaces the file at once, also when the power fails; only this user may read it. */
+/**
+ * Writes the whole file at once, also when the power fails; only this user may read it.
+ *
+ * @param replace whether what is there is this process' own
+ * @throws {Error} when it cannot be written, or another process has written there
+ */
 export async function writeSpool(
   file: string,
   { clientId: client, resource }: SpoolOwner,
   { batches, lost }: Spooled,
+  replace: boolean,
 ): Promise<void> {
   const draft = `${file}.${randomBytes(8).toString('hex')}.draft`
   try {
     await writeWhole(draft, JSON.stringify({ version: 1, client, resource, lost, batches }))
-    await rename(draft, file)
-  } catch (error) {
+    if (replace) await rename(draft, file)
+    else await link(draft, file).catch((error) => refuseOther(error, file))
+  } finally {
     await removeSpool(draft)
-    throw error
   }
   if (process.platform === 'win32') return
   const directory = await open(dirname(file), 'r')
@@ -96,6 +108,11 @@ export async function writeSpool(
   } finally {
     await directory.close()
   }
+}
+
+function refuseOther(error: NodeJS.ErrnoException, file: string): never {
+  if (error.code !== 'EEXIST') throw error
+  throw new Error(`${file} keeps the reports of another process: give each its own spoolFile`)
 }
 
 async function writeWhole(file: string, text: string): Promise<void> {

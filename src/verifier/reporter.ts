@@ -200,7 +200,12 @@ export function createReporter(option: ReportsOption, parts: ReporterParts): Rep
       return onProblem(`${outcomesIn(pending)} outcomes were never reported`)
     }
     const left = { batches: pending, lost: gathering.lost + lostBefore }
-    await writeSpool(spoolFile, { clientId, resource }, left)
+    try {
+      await writeSpool(spoolFile, { clientId, resource }, left, spooled > 0)
+      pending.length = 0
+    } catch (error) {
+      onProblem(`${outcomesIn(pending)} outcomes were never reported: ${(error as Error).message}`)
+    }
   }
 
   return {

@@ -1,7 +1,8 @@
 // A verifier that reports: what its broker learns, exactly, whatever happens in between.
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
-import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, afterEach, before, test } from 'node:test'
@@ -310,6 +311,37 @@ test('a spool that is damaged is moved aside; one of another verifier is not tou
   assert.equal(await readFile(spoolFile, 'utf8'), text)
   await opened.pop()!.close()
   assert.equal(await readFile(spoolFile, 'utf8'), text)
+})
+
+test('a spool that another process has written meanwhile is not replaced', async () => {
+  const spoolFile = join(directory, 'shared-spool')
+  const two = [await open({ spoolFile }), await open({ spoolFile })]
+  await desk.down()
+  for (const verifier of two) await call(verifier, generateSenderKey())
+  await two[0]!.close()
+  const kept = await readFile(spoolFile, 'utf8')
+  await two[1]!.close()
+  assert.match(
+    two[1]!.problems.at(-1)!,
+    /^1 outcomes were never reported: .*give each its own spoolFile/,
+  )
+  assert.equal(await readFile(spoolFile, 'utf8'), kept)
+  assert.ok((await readdir(directory)).every((name) => !name.endsWith('.draft')))
+  await desk.up()
+})
+
+test('a pipe in the place of a spool is refused; one that is far too large is moved aside unread', async () => {
+  const pipe = join(directory, 'pipe-spool')
+  execFileSync('mkfifo', [pipe])
+  await assert.rejects(open({ spoolFile: pipe }), /no file that could keep reports/)
+  await opened.pop()!.close()
+  const large = join(directory, 'large-spool')
+  await writeFile(large, '')
+  // More than Node reads of a file, and nothing of it on the disk.
+  await truncate(large, 3 * 1024 ** 3)
+  const verifier = await open({ spoolFile: large })
+  assert.match(verifier.problems[0]!, /was damaged and is now/)
+  await verifier.close()
 })
 
 test('a spool that others may write is not signed', async () => {
