@@ -1,7 +1,7 @@
 import { ROLES, type Role } from './admin.ts'
 import { refuseAdmin } from './admin-refusal.ts'
 
-const MAX_NAME = 100
+export const MAX_NAME = 100
 
 /** @throws {AdminRefusal} request_invalid */
 export function parseName(name: unknown): string {

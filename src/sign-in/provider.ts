@@ -149,7 +149,6 @@ export function createSignInProvider(parts: ProviderParts): Provider {
 
 /** What it says of itself comes from the configuration and never from `Host` or the request line. */
 function answerAs(provider: Provider, site: Site): void {
-  provider.proxy = false
   const fixed = { host: site.host, protocol: site.protocol, origin: site.origin, href: site.url }
   for (const [name, value] of Object.entries({ ...fixed, secure: true })) {
     Object.defineProperty(provider.request, name, { get: () => value })

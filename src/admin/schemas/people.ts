@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { ROLES } from '../../sign-in/admin.ts'
+import { MAX_NAME } from '../../sign-in/names.ts'
 import { count, seconds, text, touchForExactly } from './values.ts'
 
 /** What somebody's id may look like in an address. */
@@ -39,7 +40,7 @@ export const person = z
   })
   .meta({ id: 'Person' })
 
-export const newPerson = { name: text(128), role }
+export const newPerson = { name: text(MAX_NAME), role }
 
 export const invitation = z
   .strictObject({ ...newPerson, touch: touchForExactly })

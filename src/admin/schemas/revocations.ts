@@ -98,4 +98,3 @@ export type Revocation = z.output<typeof revocation>
 export type RevocationDetail = z.output<typeof revocationDetail>
 export type NewRevocations = z.output<typeof newRevocations>
 export type Preview = z.output<typeof preview>
-export type RevocationFilter = z.output<typeof revocationFilter>

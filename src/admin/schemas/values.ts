@@ -32,11 +32,6 @@ export const listOf = <T extends z.ZodType>(item: T) => z.object({ items: z.arra
 /** Says what a text in a query stands for, for the OpenAPI document. */
 const shown = (type: Record<string, unknown>) => ({ openapi: type })
 
-export const flagText = z
-  .enum(['true', 'false'])
-  .transform((value) => value === 'true')
-  .meta(shown({ type: 'boolean' }))
-
 export const secondsText = z
   .string()
   .regex(/^[0-9]{1,12}(?:\.[0-9]{1,6})?$/, 'expected seconds since the epoch')
