@@ -22,10 +22,9 @@ export function isFarOff({ kind, value }: Target, now: number): boolean {
   return kind === 'before' && Number(value) > now + BEFORE_AHEAD_SECONDS
 }
 
-/** @throws {TypeError} a target, reason or time of another form */
+/** @throws {TypeError} a target or reason of another form, or a time that is far off */
 export function checkRequest({ target, until, reason, by }: RevocationRequest, now: number) {
   if (isFarOff(target, now)) throw new TypeError('a time to come cannot be undone')
-  if (until !== undefined && !Number.isFinite(until)) throw new TypeError('until must be seconds')
   checkWhy(reason, by)
   return {
     target: parseTarget({ ...target }),

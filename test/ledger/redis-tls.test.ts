@@ -174,8 +174,12 @@ describe('a URL of Redis', () => {
     })
   }
 
-  for (const url of ['rediss://u:secret@127.0.0.1', 'REDISS://u:secret@127.0.0.1']) {
-    it(`${url.slice(0, 6)} never begins in the clear`, async (t) => {
+  for (const [url, name] of [
+    ['rediss://u:secret@127.0.0.1', ''],
+    ['REDISS://u:secret@127.0.0.1', ''],
+    ['rediss://u:secret@localhost', 'localhost'],
+  ] as const) {
+    it(`${url} never begins in the clear, and names the server that is meant`, async (t) => {
       const heard: Buffer[] = []
       const listener = createServer((socket) => {
         socket.on('error', () => undefined)
@@ -194,6 +198,7 @@ describe('a URL of Redis', () => {
       await ledger.close()
       await until(() => heard.length > 0)
       assert.equal(heard[0]?.[0], 0x16, 'a TLS handshake')
+      assert.ok(heard[0]?.includes(name))
     })
   }
 })

@@ -556,6 +556,9 @@ describe('the publisher', () => {
 
   for (const [what, more] of Object.entries({
     'an end in nanoseconds': { until: 1.8e18 },
+    'an end that is none': { until: Number.NaN },
+    'an end that never comes': { until: Number.POSITIVE_INFINITY },
+    'a reason without end': { reason: 'm'.repeat(1025) },
     'half a character': { reason: 'cut \ud83d' },
     'a name without end': { by: 'm'.repeat(20_000) },
     'a value that needs too many escapes': {

@@ -190,11 +190,19 @@ describe('the publisher', () => {
     await revoke(now + 60)
   })
 
-  it('does not undo what nobody revoked, or twice, or without a reason', async () => {
+  it('does not undo what nobody revoked, or twice, or without a reason that holders can read', async () => {
     const publisher = await started(memoryFeed())
     await assert.rejects(publisher.undo('nothing', WHY), TypeError)
     const { id } = await publisher.revoke({ target: SESSION, reason: '', by: '' })
-    await assert.rejects(publisher.undo(id, { reason: 7, by: '' } as never), TypeError)
+    for (const why of [
+      { reason: 7, by: '' } as never,
+      { reason: '', by: undefined } as never,
+      { reason: 'm'.repeat(1025), by: '' },
+      { reason: 'cut \ud83d', by: '' },
+      { reason: '', by: 'm'.repeat(20_000) },
+    ]) {
+      await assert.rejects(publisher.undo(id, why), TypeError)
+    }
     await publisher.undo(id, WHY)
     await assert.rejects(publisher.undo(id, WHY), TypeError)
   })
