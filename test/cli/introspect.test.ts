@@ -6,6 +6,7 @@ import { redisLedger } from '../../src/ledger/redis.ts'
 import { generateSenderKey, makeProof } from '../../src/token/proof.ts'
 import { createVerifier } from '../../src/verifier/verifier.ts'
 import { assertion, testClient } from '../server/fixture.ts'
+import { ageRedis } from '../support/aged-store.ts'
 import { skipWithoutRedis, startRedis } from '../support/redis.ts'
 import { askForToken, makeSite, RESOURCE } from './site.ts'
 import { collect, start, temporaryDirectory } from './writ.ts'
@@ -15,6 +16,7 @@ test('a token that a verifier has spent in the broker’s Redis is inactive', {
 }, async (t) => {
   const redis = await startRedis()
   t.after(() => redis.stop())
+  await ageRedis(redis.url)
   const desk = testClient('desk', { scopes: ['writ:introspect'] })
   const { jwks } = desk.client
   const clients = [{ client_id: 'desk', jwks, scopes: ['writ:introspect'], resources: [RESOURCE] }]

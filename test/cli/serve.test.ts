@@ -5,6 +5,7 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { ageRedis } from '../support/aged-store.ts'
 import { skipWithoutRedis, startRedis } from '../support/redis.ts'
 import { type Running, serve, until } from './serving.ts'
 import { askForToken, makeSite, type Site } from './site.ts'
@@ -12,15 +13,19 @@ import { collect, start, temporaryDirectory, writ } from './writ.ts'
 
 interface Serving extends Site, Running {}
 
-async function serving(t: TestContext, changes: Record<string, unknown> = {}): Promise<Serving> {
+async function serving(
+  t: TestContext,
+  changes: Record<string, unknown> = {},
+  store?: 'new',
+): Promise<Serving> {
   const site = await makeSite(await temporaryDirectory(t), changes)
-  return { ...site, ...(await serve(t, site.cwd)) }
+  return { ...site, ...(await serve(t, site.cwd, store)) }
 }
 
-// Each starts on a new store and waits for it, so they wait together.
-describe('a running broker', { concurrency: 6 }, () => {
+// Half of it is waiting for processes.
+describe('a running broker', { concurrency: 3 }, () => {
   test('a broker starts, answers, and says so in one object', async (t) => {
-    const broker = await serving(t)
+    const broker = await serving(t, {}, 'new')
     const { ok, issuer, publicUrl, store, controlPath } = JSON.parse(broker.output().stdout)
     assert.deepEqual({ ok, issuer, store }, { ok: true, issuer: broker.issuer, store: 'sqlite' })
     assert.equal(publicUrl, broker.issuer)
@@ -130,7 +135,8 @@ describe('a running broker', { concurrency: 6 }, () => {
   }, async (t) => {
     const redis = await startRedis()
     t.after(() => redis.stop())
-    const first = await serving(t, { store: { redis: { url: redis.url } } })
+    await ageRedis(redis.url)
+    const first = await serving(t, { store: { redis: { url: redis.url } } }, 'new')
     const second = start(
       ['serve', '--config', 'writ.yaml', '--listen', '127.0.0.1:0', '--json'],
       first,

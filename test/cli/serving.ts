@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { makeStore } from '../support/aged-store.ts'
 import { collect, start } from './writ.ts'
 
 export interface Running {
@@ -11,11 +13,17 @@ export interface Running {
   readonly exit: Promise<number | null>
 }
 
-/** Resolves when it has said that it answers. */
+/**
+ * Resolves when it has said that it answers.
+ *
+ * @param store of the site's SQLite file: one that is new is waited for
+ */
 export async function serve(
   t: { after(hook: () => unknown): void },
   cwd: string,
+  store: 'used before' | 'new' = 'used before',
 ): Promise<Running> {
+  if (store === 'used before') await makeStore(join(cwd, 'writ.db'))
   const child = start(['serve', '--config', 'writ.yaml', '--json'], { cwd })
   const output = collect(child)
   const exit = once(child, 'exit').then(([code]) => code as number | null)

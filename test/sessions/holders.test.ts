@@ -88,22 +88,29 @@ test('no client pushes others off the list, and looking at what it says takes no
   const { holders, documents, clock } = scene()
   const { now } = clock
   await keepHolder(documents, reportOf({ clientId: 'honest' }), now - 1)
-  const heard = Object.fromEntries(Array.from({ length: 256 }, (_, i) => [`o${i}`, now - 900]))
   for (let i = 0; i < 1001; i += 1) {
-    const change = { holder: `made-up-${i}`, hearing: { heard, fresh: true } }
+    const change = { holder: `made-up-${i}`, hearing: { heard: { o1: now }, fresh: true } }
     await keepHolder(documents, reportOf(change), now)
   }
-  await keepHolder(documents, reportOf({ holder: 'made-up-7', at: now + 1, lost: 7 }), now)
+  // Those that are kept say as much as they may.
+  const heard = Object.fromEntries(Array.from({ length: 256 }, (_, i) => [`o${i}`, now - 900]))
+  for (let i = 0; i < 200; i += 1) {
+    const hearing = { heard, fresh: true }
+    const change = { holder: `made-up-${i}`, at: now + 1, lost: i, hearing }
+    await keepHolder(documents, reportOf(change), now)
+  }
   const listed = await holders.list()
   assert.equal(listed.filter(({ client }) => client === 'honest').length, 1)
   assert.equal(listed.filter(({ client }) => client === 'notes').length, 200)
   assert.equal(listed.find(({ id }) => id === 'made-up-7')?.lost, 7)
-  const began = performance.now()
+  const began = process.cpuUsage()
   for (let at = now; at < now + 200; at += 1) {
     for (const holder of listed)
       assert.equal(holds({ at, origin: 'me' }, holder.heard), holder.kind === 'broker' && at < now)
   }
-  assert.ok(performance.now() - began < 250, `${performance.now() - began} ms`)
+  // Of this process alone, so that what else runs on the machine does not count.
+  const { user } = process.cpuUsage(began)
+  assert.ok(user < 500_000, `${user} µs`)
   await holders.close()
 })
 

@@ -15,7 +15,6 @@ import { freePort } from '../attacks/program.ts'
 import { ask, callBody, type Got, newKey, obtain, present } from '../attacks/sender.ts'
 import { makeSite, RESOURCE, type Site, type VerifierProcess } from '../attacks/site.ts'
 import type { VerifierSettings } from '../attacks/verifier-main.ts'
-import { makeStore } from '../support/aged-store.ts'
 import { skipWithoutRedis, startRedis, until } from '../support/redis.ts'
 import { reporterClient } from './desk.ts'
 
@@ -100,7 +99,6 @@ async function compare(ledger: Ledger, sessions: readonly Happened[], cleanly: b
 test('one broker on SQLite, stopped and killed; two verifiers, one restarted: counts are exact', async (t) => {
   const site = await makeSite({ changes: CHANGES })
   t.after(() => site.stop())
-  await makeStore(join(site.directory, 'writ.db'))
   let broker = await site.startBroker()
   const settings = async (name: string): Promise<Partial<VerifierSettings>> => ({
     reports: await reportsOf(site, name),
@@ -146,7 +144,6 @@ test('one broker on SQLite, stopped and killed; two verifiers, one restarted: co
 test('a clean stop of everything leaves every issue, use and refusal in the book', async (t) => {
   const site = await makeSite({ changes: CHANGES })
   t.after(() => site.stop())
-  await makeStore(join(site.directory, 'writ.db'))
   const broker = await site.startBroker()
   // So slow that only the stop can send anything.
   const reports = await reportsOf(site, 'slow', { everyMs: 600_000 })
