@@ -22,14 +22,14 @@ export const eventRoutes: readonly Route[] = [
   }),
 ]
 
-/** Whether who follows is still signed in and may still look. */
+/** Whether who follows is still signed in: every role may look. @throws when a cookie is none any more */
 async function stands({ parts, ctx, admin, now }: Call): Promise<boolean> {
   if (admin.kind === 'local') return true
   if (admin.csrf === undefined) return clockOf(parts) < now + PROVEN_FOR_SECONDS
   // Nobody does anything: this must not keep the sign-in from going idle.
   ctx.req.headers[BACKGROUND_HEADER] = '1'
-  const still = await parts.signIn.authenticate(ctx)
-  return still.id === admin.id
+  await parts.signIn.authenticate(ctx)
+  return true
 }
 
 function clockOf({ clock }: Call['parts']): number {

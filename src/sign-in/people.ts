@@ -75,11 +75,11 @@ export function createPeople(parts: PeopleParts): People {
       if (from === to) return
       await leaving(id, from === 'admin', async () => {
         await trail.event('role_changed', about(id, by, { name, from, to }))
-        const changed = await people.change(id, (there) => {
+        await people.change(id, (there) => {
           checkSame(there.role === from)
           return { ...there, role: to }
         })
-        if (to === 'admin' && changed.passkeys.length > 0) await roster.add(id)
+        if (to === 'admin') await roster.add(id)
       })
     },
 

@@ -90,6 +90,13 @@ test('what was refused may be sent again under its key', async () => {
   assert.equal((await send({ ...wide, touch }, 'touch', { as: 'person' })).status, 201)
 })
 
+test('what was refused as it was done leaves its key for something else', async () => {
+  const invite = (person: string) =>
+    rig.call('POST', `/v1/people/${person}/invitations`, { headers: { 'idempotency-key': 'free' } })
+  assert.equal((await invite('nobody')).status, 404)
+  assert.equal((await invite('bob')).status, 201)
+})
+
 test('an answer of any size is kept', async () => {
   const body = {
     targets: Array.from({ length: 150 }, (_, i) => ({

@@ -83,6 +83,7 @@ test('a cookie is believed from our own page only, and changes nothing without t
     ['another site reads', 'GET', { 'sec-fetch-site': 'cross-site' }, 'fetch_site'],
     ['a sibling reads', 'GET', { 'sec-fetch-site': 'same-site' }, 'fetch_site'],
     ['nobody says who', 'GET', {}, 'fetch_site'],
+    ['another site opens it', 'GET', { ...navigate, 'sec-fetch-site': 'cross-site' }, 'fetch_site'],
     ['no navigation', 'GET', { 'sec-fetch-site': 'none', 'sec-fetch-mode': 'cors' }, 'fetch_site'],
     ['a form from nowhere', 'POST', { ...navigate, ...origin, ...value }, 'fetch_site'],
     ['another origin reads', 'GET', { ...ours, origin: 'https://evil.example' }, 'origin'],

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { request } from 'node:http'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { AdminRefusal } from '../../src/sign-in/admin-refusal.ts'
 import { html } from '../../src/sign-in/html.ts'
+import { createLimits } from '../../src/sign-in/limits.ts'
 import { createSignIn } from '../../src/sign-in/sign-in.ts'
 import { CommandLine, confirmPage } from './command-line.ts'
 import { Browser, newPerson, reachPasskeyPage, type Site, send, startSite } from './site.ts'
@@ -85,6 +87,8 @@ test('what a stranger sends is shown as text', async () => {
   const browser = new Browser(site)
   const input = await browser.open(`/sign-in/device?user_code=${encodeURIComponent('"><b>')}`)
   assert.ok(input.text.includes('value="&quot;&gt;&lt;b&gt;"'))
+  const turned = await browser.open(`/sign-in/device?user_code=${encodeURIComponent('\u202eB\n')}`)
+  assert.ok(turned.text.includes('value="B"'))
   assert.equal(html`<p>${'<i>'}</p>`.text, '<p>&lt;i&gt;</p>')
   assert.equal(html`<p>${html`<i>`}</p>`.text, '<p><i></p>')
 })
@@ -191,6 +195,40 @@ test('somebody who begins again and again is asked to wait', async () => {
   for (let n = 0; n < 62; n++) answers.push((await browser.open('/sign-in')).status)
   assert.deepEqual([answers.at(0), answers.at(-1)], [303, 429])
   assert.equal((await new Browser(site).open('/sign-in')).status, 303, 'others are not')
+})
+
+test('whoever has one IPv6 network is one, however many addresses it has', () => {
+  const limits = createLimits(() => 0)
+  const tries = (of: (n: number) => string) => {
+    let counted = 0
+    try {
+      for (; counted < 100; counted++) limits.count('device', of(counted))
+    } catch (error) {
+      assert.ok(error instanceof AdminRefusal && error.reason.code === 'too_many_requests')
+    }
+    return counted
+  }
+  assert.equal(
+    tries((n) => `2001:db8::${n.toString(16)}`),
+    30,
+  )
+  assert.equal(
+    tries((n) => `2001:db8:0:0:${n.toString(16)}::1`),
+    0,
+    'written otherwise',
+  )
+  assert.equal(
+    tries((n) => `2001:db8:0:1:${n.toString(16)}::1`),
+    30,
+  )
+  assert.equal(
+    tries((n) => `2001:db8:1:${n.toString(16)}::1`),
+    100,
+  )
+  assert.equal(
+    tries((n) => `::ffff:192.0.2.${n}`),
+    100,
+  )
 })
 
 test('a body that is too large, or of another type, is not read', async () => {

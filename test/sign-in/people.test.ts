@@ -131,6 +131,18 @@ test('the last admin cannot be removed, demoted or left without a passkey', asyn
   await assert.rejects(people.remove(other.person, LOCAL), codeOf('last_admin'))
 })
 
+test('an admin without a passkey is none who could let others in', async () => {
+  const { person } = await newPerson(site, 'admin')
+  const other = await newPerson(site, 'viewer')
+  const { people } = site.signIn
+  const [passkey] = (await people.list()).find(({ id }) => id === other.person)!.passkeys
+  await people.removePasskey(other.person, passkey!.id, LOCAL)
+  await people.setRole(other.person, 'admin', LOCAL)
+  await assert.rejects(people.remove(person, LOCAL), codeOf('last_admin'))
+  await enrol(site, (await people.inviteAgain(other.person, LOCAL)).url)
+  await people.remove(person, LOCAL)
+})
+
 test('two admins who remove each other at once: one stays', async () => {
   const admins = [await newPerson(site, 'admin'), await newPerson(site, 'admin')]
   const all = await Promise.allSettled(
