@@ -1,41 +1,30 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
-import { after, before, test } from 'node:test'
-import type { Browser, Page } from 'playwright-core'
-import { openTab, skipWithoutChromium, startChromium, type Tab } from './chromium.ts'
-import { enrol, nothingWrong, signIn, untilTrue } from './people.ts'
+import { test } from 'node:test'
+import type { Page } from 'playwright-core'
+import type { Agent } from './agents.ts'
+import { openTab } from './chromium.ts'
+import { browser, openConsole, openPhone, page, site, skip, tab } from './console.ts'
+import { nothingWrong, untilTrue } from './people.ts'
 import { picture } from './pictures.ts'
-import { type Agent, type ConsoleSite, startSite } from './site.ts'
 
-const skip = skipWithoutChromium
-let site: ConsoleSite
-let browser: Browser
-let tab: Tab
-let page: Page
 let agents: Agent[]
 let axe: string
 
-before(async () => {
-  if (skip !== false) return
-  axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
-  ;[site, browser] = await Promise.all([startSite(), startChromium()])
-  tab = await openTab(browser)
-  page = tab.page
-  await enrol(page, (await site.broker.firstLink())!, 'Laptop')
-  agents = await Promise.all(
-    ['/agents/courier', '/agents/clerk', '/agents/scribe'].map((path) => site.agent(path, 'tour')),
-  )
-  for (const agent of agents) await agent.call('list_notes')
-  const stop = { reason: 'tried out', by: 'local:test' }
-  const value = 'spiffe://demo.test/agents/nobody'
-  await site.broker.revoke({ target: { kind: 'agent', value }, ...stop })
-  await signIn(page, site.url)
-})
-after(async () => {
-  for (const agent of agents ?? []) await agent.close()
-  await browser?.close()
-  await site?.close()
+openConsole({
+  async prepare() {
+    axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+    agents = await Promise.all(
+      ['/agents/courier', '/agents/clerk', '/agents/scribe'].map((path) =>
+        site.agent(path, 'tour'),
+      ),
+    )
+    for (const agent of agents) await agent.call('list_notes')
+    const stop = { reason: 'tried out', by: 'local:test' }
+    const value = 'spiffe://demo.test/agents/nobody'
+    await site.broker.revoke({ target: { kind: 'agent', value }, ...stop })
+  },
 })
 
 /** Every page, with what says that it is there. */
@@ -100,6 +89,14 @@ for (const colorScheme of ['dark', 'light'] as const) {
     await page.getByRole('button', { name: 'Stop 1 session' }).click()
     await page.getByText('Say why').waitFor()
     assert.deepEqual(await seriousFaults(page), [], 'the dialog, with a fault')
+    await page.keyboard.press('Escape')
+    await page.getByRole('button', { name: 'Stop something …' }).click()
+    await page.getByRole('textbox', { name: 'Agent' }).fill('no agent')
+    await page.getByRole('button', { name: 'And something else …' }).click()
+    await page.getByLabel('Ends').selectOption('at')
+    await page.getByRole('button', { name: 'Stop', exact: true }).click()
+    await page.getByText('Choose a date and a time').waitFor()
+    assert.deepEqual(await seriousFaults(page), [], 'the dialog for what is typed, with faults')
     await page.keyboard.press('Escape')
     await page.keyboard.press('?')
     await page.getByRole('heading', { name: 'Keyboard shortcuts' }).waitFor()
@@ -183,14 +180,7 @@ test('an agent is found, stopped and undone by keyboard alone', { skip }, async 
 
 test('on a phone nothing scrolls sideways, and the lists are cards', { skip }, async () => {
   const paths = await pagesOf()
-  const phone = await openTab(browser, { phone: true })
-  assert.equal(await site.broker.firstLink(), undefined)
-  await page.goto(`${site.url}/people`)
-  await page.getByRole('button', { name: 'Link for another passkey' }).click()
-  const link = (await page.locator('dialog .command code').textContent())!
-  await page.getByRole('button', { name: 'Done', exact: true }).click()
-  await enrol(phone.page, link, 'Phone')
-  await signIn(phone.page, site.url)
+  const phone = await openPhone()
   for (const [name, path, shows] of paths) {
     await phone.page.goto(site.url + path)
     await phone.page.locator('main').getByText(shows).first().waitFor()

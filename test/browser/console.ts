@@ -36,3 +36,15 @@ export function openConsole({ at, prepare, ...options }: Begin = {}): void {
     await site?.close()
   })
 }
+
+/** The same person on a phone, with a passkey there. */
+export async function openPhone(): Promise<Tab> {
+  await page.goto(`${site.url}/people`)
+  await page.getByRole('button', { name: 'Link for another passkey' }).click()
+  const link = (await page.locator('dialog .command code').textContent())!
+  await page.getByRole('button', { name: 'Done', exact: true }).click()
+  const phone = await openTab(browser, { phone: true })
+  await enrol(phone.page, link, 'Phone')
+  await signIn(phone.page, site.url)
+  return phone
+}

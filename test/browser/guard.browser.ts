@@ -1,27 +1,10 @@
 import assert from 'node:assert/strict'
 import { request } from 'node:http'
-import { after, before, test } from 'node:test'
-import type { Browser } from 'playwright-core'
-import { openTab, skipWithoutChromium, startChromium, type Tab } from './chromium.ts'
-import { enrol, signIn } from './people.ts'
-import { type ConsoleSite, startSite } from './site.ts'
+import { test } from 'node:test'
+import { openTab } from './chromium.ts'
+import { browser, openConsole, site, skip, tab } from './console.ts'
 
-const skip = skipWithoutChromium
-let site: ConsoleSite
-let browser: Browser
-let tab: Tab
-
-before(async () => {
-  if (skip !== false) return
-  ;[site, browser] = await Promise.all([startSite(), startChromium()])
-  tab = await openTab(browser)
-  await enrol(tab.page, (await site.broker.firstLink())!, 'Laptop')
-  await signIn(tab.page, site.url)
-})
-after(async () => {
-  await browser?.close()
-  await site?.close()
-})
+openConsole()
 
 test('a foreign Host gets no page and no answer, a foreign Origin no change', {
   skip,

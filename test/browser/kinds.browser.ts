@@ -3,10 +3,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { SessionDetail, Target } from '../../src/admin/schemas.ts'
-import type { HeldCall } from './agents.ts'
+import type { Agent, HeldCall } from './agents.ts'
 import { openConsole, page, site, skip, tab } from './console.ts'
 import { nothingWrong } from './people.ts'
-import type { Agent } from './site.ts'
 
 const DOMAINS = ['one.test', 'two.test', 'one.test.example']
 

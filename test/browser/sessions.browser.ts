@@ -1,37 +1,22 @@
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
-import type { Browser, Page } from 'playwright-core'
+import { test } from 'node:test'
 import type { SessionUpdate } from '../../src/ledger/session-book.ts'
-import { openTab, skipWithoutChromium, startChromium, type Tab } from './chromium.ts'
-import { enrol, nothingWrong, signIn, untilTrue } from './people.ts'
+import { openConsole, page, site, skip, tab } from './console.ts'
+import { nothingWrong, untilTrue } from './people.ts'
 import { picture } from './pictures.ts'
-import { type ConsoleSite, startSite } from './site.ts'
 
-const skip = skipWithoutChromium
 const MANY = 10_000
-let site: ConsoleSite
-let browser: Browser
-let tab: Tab
-let page: Page
 
-before(async () => {
-  if (skip !== false) return
-  ;[site, browser] = await Promise.all([startSite(), startChromium()])
-  tab = await openTab(browser)
-  page = tab.page
-  await enrol(page, (await site.broker.firstLink())!, 'Laptop')
-  for (let from = 0; from < MANY; from += 500) {
-    await site.seen(Array.from({ length: 500 }, (_, n) => sessionAt(from + n)))
-  }
-  await site.broker.revoke({
-    target: { kind: 'agent', value: 'spiffe://corp.example/agents/payroll' },
-    ...{ reason: 'Paid one invoice twice', by: 'local:test' },
-  })
-  await signIn(page, site.url)
-})
-after(async () => {
-  await browser?.close()
-  await site?.close()
+openConsole({
+  async prepare() {
+    for (let from = 0; from < MANY; from += 500) {
+      await site.seen(Array.from({ length: 500 }, (_, n) => sessionAt(from + n)))
+    }
+    await site.broker.revoke({
+      target: { kind: 'agent', value: 'spiffe://corp.example/agents/payroll' },
+      ...{ reason: 'Paid one invoice twice', by: 'local:test' },
+    })
+  },
 })
 
 const AGENTS = ['invoice-bot', 'research', 'triage', 'support/tier-1', 'payroll', 'release']

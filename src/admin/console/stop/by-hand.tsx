@@ -87,7 +87,7 @@ function Group({ typed, read, asked, needed, title, onTyped, onRemove }: GroupPr
         onValue={(next) => onTyped({ kind: next as Target['kind'], text: '' })}
       />
       {onRemove !== undefined && (
-        <button type="button" class="button quiet slim" onClick={onRemove}>
+        <button type="button" class="button quiet" onClick={onRemove}>
           Remove<span class="hidden"> {title.toLowerCase()}</span>
         </button>
       )}

@@ -78,7 +78,7 @@ export function Hits({ targets, preview: { value, problem }, tooMany }: HitsProp
                 : `Stops ${value.bounded ? 'at least ' : ''}${counted(value.sessions, 'live session')} now`}
           </b>
           {targets.length > 1 && (
-            <span class="muted">{`By ${targets.length} revocations: each is undone by itself`}</span>
+            <span class="muted">{`By ${targets.length} revocations, one for each`}</span>
           )}
           {value.workloads.length > 0 && (
             <Names title="Agents" names={value.workloads} short={name} />

@@ -28,7 +28,7 @@ export function zoneAt(seconds: number): string {
   const offset = new Intl.DateTimeFormat('en', { timeZoneName: 'shortOffset' })
     .formatToParts(seconds * 1000)
     .find(({ type }) => type === 'timeZoneName')?.value
-  return offset === undefined || offset === timeZone ? timeZone : `${timeZone}, ${offset}`
+  return offset === undefined || timeZone === 'UTC' ? timeZone : `${timeZone}, ${offset}`
 }
 
 const UNITS = [
