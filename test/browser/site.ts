@@ -11,6 +11,7 @@ import type { SessionUpdate } from '../../src/ledger/session-book.ts'
 import { newKeys } from '../../src/mint/keys.ts'
 import { startNotesServer } from '../examples/notes-server.ts'
 import { jwks, jwksKey, token } from '../identity/tokens.ts'
+import { makeStore } from '../support/aged-store.ts'
 import { type Agent, connectAgent } from './agents.ts'
 
 export type { Agent } from './agents.ts'
@@ -126,6 +127,7 @@ export async function startSite(options: SiteOptions = {}): Promise<ConsoleSite>
   }
   const reporter = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const jwk = { ...reporter.publicKey.export({ format: 'jwk' }), kid: 'notes-1', alg: 'ES256' }
+  await makeStore(join(directory, 'writ.db'))
   const file = join(directory, 'writ.yaml')
   const settings = {
     issuer,
