@@ -39,6 +39,11 @@ export class BoundedMap<K, V> {
     return this.#entries.has(key)
   }
 
+  /** Does not count as a use. */
+  entries(): MapIterator<[K, V]> {
+    return this.#entries.entries()
+  }
+
   set(key: K, value: V): this {
     if (!this.#entries.delete(key) && this.#entries.size >= this.#maxEntries) {
       for (const oldest of this.#entries.keys()) {

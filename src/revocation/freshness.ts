@@ -1,3 +1,4 @@
+import { BoundedMap } from '../lib/bounded-map.ts'
 import type { Beat } from './feed-text.ts'
 
 /** How far a heartbeat's time may be from ours. */
@@ -8,10 +9,10 @@ export const MAX_ORIGINS = 256
 const DRIFT = 0.01
 
 interface Origin {
-  at: number
-  heardMs: number
+  readonly at: number
+  readonly heardMs: number
   /** Monotonic time here minus the origin's clock, for a heartbeat that took no time to travel. */
-  offsetMs: number
+  readonly offsetMs: number
 }
 
 /**
@@ -24,7 +25,7 @@ interface Origin {
  */
 export class Freshness {
   readonly #staleAfterMs: number
-  readonly #origins = new Map<string, Origin>()
+  readonly #origins = new BoundedMap<string, Origin>(MAX_ORIGINS)
   #untilMs = Number.NEGATIVE_INFINITY
 
   constructor(staleAfterMs: number) {
@@ -51,14 +52,7 @@ export class Freshness {
         ? measuredMs
         : before.offsetMs + DRIFT * Math.max(0, monotonicMs - before.heardMs)
     const offsetMs = Math.min(measuredMs, believedMs)
-    this.#origins.delete(beat.origin)
     this.#origins.set(beat.origin, { at: beat.at, heardMs: monotonicMs, offsetMs })
-    if (this.#origins.size > MAX_ORIGINS) {
-      for (const oldest of this.#origins.keys()) {
-        this.#origins.delete(oldest)
-        break
-      }
-    }
     const sentMs = beat.at * 1000 + offsetMs
     this.#untilMs = Math.max(this.#untilMs, sentMs + this.#staleAfterMs)
     return undefined

@@ -9,17 +9,12 @@
  * again is reported and has no effect. Whether an entry is one of these must be known, though: while
  * that cannot be told, nothing is fresh.
  */
+import { BoundedMap } from '../lib/bounded-map.ts'
 import { steadyClock } from '../lib/steady-clock.ts'
 import { refuse } from '../refusal.ts'
 import type { KeySource } from '../token/key-set.ts'
 import type { Epoch, FeedSubscription, FeedTransport } from './feed.ts'
-import {
-  type Beat,
-  type FeedContent,
-  FeedTextError,
-  UnknownFeedKey,
-  verifyFeedText,
-} from './feed-text.ts'
+import { type FeedContent, FeedTextError, UnknownFeedKey, verifyFeedText } from './feed-text.ts'
 import { Freshness, MAX_ORIGINS } from './freshness.ts'
 import { RevokedSet } from './revoked-set.ts'
 import { hasEnded, type Revocation, type Subject, type Undo } from './target.ts'
@@ -82,7 +77,7 @@ export class Revocations {
   #generation = 0
   #draining = false
   #epochs: readonly Epoch[] = []
-  readonly #heard = new Map<string, number>()
+  readonly #heard = new BoundedMap<string, number>(MAX_ORIGINS)
 
   constructor(options: RevocationsOptions) {
     this.#options = options
@@ -132,7 +127,7 @@ export class Revocations {
    * held here: see `holds`.
    */
   get heard(): Readonly<Record<string, number>> {
-    return Object.fromEntries(this.#heard)
+    return Object.fromEntries(this.#heard.entries())
   }
 
   list(): Revocation[] {
@@ -231,7 +226,8 @@ export class Revocations {
     const now = this.#clock()
     const why = this.#freshness.hear(beat, now, this.#monotonicMs())
     if (why !== undefined) throw new FeedTextError(why)
-    if (this.#undecided.size === 0) this.#hear(beat)
+    // Nothing that came before it is undecided, so everything before it is in force.
+    if (this.#undecided.size === 0) this.#heard.set(beat.origin, beat.at)
     this.#set.sweep(this.#forgets())
     this.#epochs = beat.epochs
     this.#options.transport.learn?.(beat.epochs)
@@ -251,17 +247,6 @@ export class Revocations {
   #report(kind: Received['kind'], error: unknown): void {
     const why = error instanceof Error ? error.message : String(error)
     this.#options.onRefused?.({ kind, why })
-  }
-
-  /** Nothing that came before it is undecided, so everything before it is in force. */
-  #hear({ origin, at }: Beat): void {
-    this.#heard.delete(origin)
-    this.#heard.set(origin, at)
-    if (this.#heard.size <= MAX_ORIGINS) return
-    for (const silentLongest of this.#heard.keys()) {
-      this.#heard.delete(silentLongest)
-      break
-    }
   }
 
   #holdUnknown({ id, until }: Extract<FeedContent, { kind: 'unknown' }>): void {

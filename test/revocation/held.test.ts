@@ -43,6 +43,17 @@ describe('what a holder has heard', () => {
     assert.deepEqual(h.revocations.heard, { o1: h.clock.now, o2: h.clock.now + 1 })
   })
 
+  it('is of those brokers that were heard last, when there are very many', async () => {
+    const h = holder()
+    for (let n = 0; n < 260; n++) h.beat(h.clock.now, `o${n}`)
+    await settled()
+    await h.beat(h.clock.now + 0.1, 'o4')
+    assert.deepEqual(Object.keys(h.revocations.heard), [
+      ...Array.from({ length: 255 }, (_, n) => `o${n + 5}`),
+      'o4',
+    ])
+  })
+
   it('is not what came while an entry before it was undecided', async () => {
     const h = holder()
     await h.beat()
