@@ -159,3 +159,24 @@ test('a store that cannot be asked is told of, and the broker says that it is th
   await until(async () => (await holders.list()).length === 1)
   await holders.close()
 })
+
+test('a store that hangs is not asked again before it has answered', async () => {
+  const { options } = scene()
+  const { promise: answer, resolve } = Promise.withResolvers<void>()
+  let asked = 0
+  const documents = {
+    ...options.documents,
+    put: async () => {
+      asked += 1
+      await answer
+      return undefined as never
+    },
+    remove: async () => undefined as never,
+  }
+  const holders = createHolders({ ...options, documents, origin: 'broker-two', everyMs: 1 })
+  await new Promise((done) => setTimeout(done, 50))
+  assert.equal(asked, 1)
+  resolve()
+  await until(() => asked > 1)
+  await holders.close()
+})

@@ -59,6 +59,7 @@ const REFUSED: readonly (readonly [string, ReportCheck, () => string])[] = [
   ['no JWS', 'form', () => 'a.b'],
   ['a member that no report has', 'form', () => forged({}, { issued: 1 })],
   ['a header that no report has', 'form', () => forged({ jwk: {} })],
+  ['a key id that is no text', 'form', () => forged({ kid: 1 })],
   ['no id', 'form', () => forged({}, { jti: undefined })],
   ['another type', 'typ', () => forged({ typ: 'at+jwt' })],
   ['no type', 'typ', () => forged({ typ: undefined } as never)],
@@ -82,6 +83,7 @@ const REFUSED: readonly (readonly [string, ReportCheck, () => string])[] = [
   ['no server', 'resource', () => forged({}, { resource: undefined })],
   ['a holder that could be a path', 'holder', () => signed(report({ holder: 'a/b/c/d/e/f' }))],
   ['a holder too short to be alone', 'holder', () => signed(report({ holder: 'short' }))],
+  ['a holder that is a number', 'holder', () => forged({}, { holder: 12_345_678 })],
   ['a broker as its kind', 'holder', () => signed(report({ kind: 'broker' }))],
   ['negative losses', 'holder', () => signed(report({ lost: -1 }))],
   ['a heartbeat to come', 'holder', () => signed(report(heldBy({ heard: { o: seconds() + 12 } })))],
@@ -100,6 +102,7 @@ const REFUSED: readonly (readonly [string, ReportCheck, () => string])[] = [
       ),
   ],
   ['a list for what was heard', 'holder', () => signed(report(heldBy({ heard: [] })))],
+  ['nothing for what was heard', 'holder', () => signed(report(heldBy({ heard: null })))],
   ['freshness that is neither', 'holder', () => signed(report(heldBy({ fresh: 1 })))],
   ['half of what it heard', 'holder', () => forged({}, { heard: undefined })],
   ['a sequence below nothing', 'sequence', () => signed(report({ sequence: -1 }))],
@@ -107,6 +110,7 @@ const REFUSED: readonly (readonly [string, ReportCheck, () => string])[] = [
   ['sessions without a sequence', 'sequence', () => signed(report({ sequence: 0 }))],
   ['sessions that are no list', 'sessions', () => signed(report({ sessions: {} }))],
   ['a session that is no object', 'sessions', () => signed(report({ sessions: [1] }))],
+  ['a session that is nothing', 'sessions', () => signed(report({ sessions: [null] }))],
   ['one session twice', 'sessions', () => signed(report({ sessions: [session(), session()] }))],
   ['what was issued', 'sessions', () => signed(report(only({ issued: 1 })))],
   ['an identity', 'sessions', () => signed(report(only({ identity: {} })))],
@@ -133,6 +137,10 @@ const REFUSED: readonly (readonly [string, ReportCheck, () => string])[] = [
   ],
   ['too many actors', 'sessions', () => signed(report(only({ actors: Array(9).fill('a') })))],
   ['an actor that is no name', 'sessions', () => signed(report(only({ actors: [''] })))],
+  ['actors that are no list', 'sessions', () => signed(report(only({ actors: {} })))],
+  ['actions that are no list', 'sessions', () => signed(report(only({ actions: {} })))],
+  ['an action that is nothing', 'sessions', () => signed(report(only({ actions: [null] })))],
+  ['an action at a time in words', 'sessions', () => signed(report(only(worded())))],
   ['negative uses', 'sessions', () => signed(report(only({ spent: -1, refused: 2 })))],
   ['half a use', 'sessions', () => signed(report(only({ spent: 1.5 })))],
   ['refusals that are no number', 'sessions', () => signed(report(only({ refused: '1' })))],
@@ -193,6 +201,11 @@ function named(change: { workload?: string; principal?: string }) {
 function twice(times: number): JsonObject[] {
   const { actions } = session() as { actions: JsonObject[] }
   return Array(times).fill(actions[0])
+}
+
+function worded() {
+  const at = seconds() - 1
+  return { firstAt: at, lastAt: at, actions: [{ at: String(at), outcome: 'spent' }] }
 }
 
 function turned() {
