@@ -8,18 +8,9 @@ export interface ProblemKind {
   readonly whatToDo: string
 }
 
+/** What a proof or a token lacks is told as `signin_required`; which check it was is for the audit. */
 type Told = Extract<
   ReasonCode,
-  | 'proof_invalid'
-  | 'proof_replayed'
-  | 'nonce_required'
-  | 'binding_missing'
-  | 'token_invalid'
-  | 'token_expired'
-  | 'token_unbound'
-  | 'key_mismatch'
-  | 'scope_insufficient'
-  | 'revoked'
   | 'identity_invalid'
   | 'ledger_unavailable'
   | 'audit_unavailable'
@@ -29,7 +20,6 @@ type Told = Extract<
   | 'revocations_stale'
 >
 
-const PROOF = 'send a new DPoP proof, made for this very request'
 const WAIT = 'retry in a second; if it stays, look at GET /v1/health'
 
 export const PROBLEM_KINDS: Readonly<
@@ -60,16 +50,6 @@ export const PROBLEM_KINDS: Readonly<
   passkey_refused: kind(403, 'The passkey was not accepted', 'try again with a passkey of yours'),
   link_refused: kind(404, 'The link does not count any more', 'ask an admin for a new one'),
   too_many_requests: kind(429, 'Too many at once', 'wait for the seconds in Retry-After'),
-  proof_invalid: kind(401, 'The DPoP proof is not valid', PROOF),
-  proof_replayed: kind(401, 'The DPoP proof was used before', PROOF),
-  nonce_required: kind(401, 'The DPoP proof needs a nonce', 'use the one in the header DPoP-Nonce'),
-  binding_missing: kind(401, 'There is no DPoP proof', PROOF),
-  token_invalid: kind(401, 'The access token is not valid', 'get a new one'),
-  token_expired: kind(401, 'The access token has expired', 'get a new one'),
-  token_unbound: kind(401, 'The access token is bound to no key', 'get one with a DPoP proof'),
-  key_mismatch: kind(401, 'The access token is of another key', 'sign the proof with its key'),
-  scope_insufficient: kind(403, 'The access token lacks a scope', 'ask for an admin scope'),
-  revoked: kind(401, 'This was revoked', 'ask who revoked it, and why'),
   identity_invalid: kind(400, 'This is no id of a workload', 'as in spiffe://corp.example/bot'),
   ledger_unavailable: kind(503, 'The store cannot be asked', WAIT),
   audit_unavailable: kind(

@@ -1,6 +1,6 @@
 /** Every no of the admin API as a problem of RFC 9457. */
 import type { Context } from 'koa'
-import { type Reason, Refusal } from '../refusal.ts'
+import { Refusal } from '../refusal.ts'
 import { AdminRefusal } from '../sign-in/admin-refusal.ts'
 import { StillRunning } from './idempotency.ts'
 import { type ProblemKind, problemKind } from './problem-kinds.ts'
@@ -28,7 +28,8 @@ export function noOf(error: unknown): No {
   if (error instanceof Refusal) {
     const { reason } = error
     const kind = problemKind(reason.code)
-    return { kind, code: reason.code, headers: headersOf(reason, kind), reason }
+    const headers: No['headers'] = kind.status === 503 ? { 'Retry-After': '1' } : {}
+    return { kind, code: reason.code, headers, reason }
   }
   if (error instanceof StillRunning) {
     const detail = 'the same request is still being worked on'
@@ -42,10 +43,7 @@ export function noOf(error: unknown): No {
 /** @param url of the admin listener: the type of a problem is an address beneath it */
 export function answerProblem(ctx: Context, no: No, url: string): void {
   const { kind, code, detail, pointer } = no
-  for (const [name, value] of Object.entries(no.headers)) {
-    // What the sign-in said of itself (a nonce, a challenge) is better than what is known here.
-    if (!ctx.response.get(name)) ctx.set(name, value)
-  }
+  ctx.set(no.headers)
   // What follows an unread body on this connection would be taken for the next request.
   if (!ctx.req.complete) ctx.set('Connection', 'close')
   ctx.status = kind.status
@@ -91,16 +89,4 @@ function wordsOf(reason: AdminRefusal['reason']): Pick<No, 'detail' | 'pointer' 
     case 'link_refused':
       return { headers: {} }
   }
-}
-
-function headersOf(reason: Reason, kind: ProblemKind): Record<string, string> {
-  if (kind.status === 503) return { 'Retry-After': '1' }
-  if (kind.status !== 401) return {}
-  const error =
-    reason.code === 'nonce_required'
-      ? 'use_dpop_nonce'
-      : reason.code.startsWith('proof_')
-        ? 'invalid_dpop_proof'
-        : 'invalid_token'
-  return { 'WWW-Authenticate': `${CHALLENGE}, error="${error}"` }
 }

@@ -25,7 +25,8 @@ export interface SignIn {
    * client's from client credentials). A cookie is only believed with the defences against other
    * pages: `Origin`, `Sec-Fetch-Site`, and the CSRF value for everything but GET and HEAD.
    *
-   * @throws {Refusal} signin_required, page_refused, and those of a DPoP proof
+   * @throws {AdminRefusal} signin_required, page_refused
+   * @throws {Refusal} ledger_unavailable, revocations_stale
    */
   authenticate(ctx: Context): Promise<Admin>
   /** Everything beneath `/sign-in`, `/oauth` and the metadata; calls `next` for all else. */

@@ -29,7 +29,7 @@ await writeFile(
 )
 await writeFile(
   join(folder, NEW),
-  line(3, { arguments: { iban: 'DE02' }, session: 's1' }) +
+  line(3, { arguments: { iban: 'DE02' }, ceiling: { to: 'DE03' }, session: 's1' }) +
     '\n' +
     line(4, { door: 'admin', outcome: 'allowed', reason: 'revoke', by: 'person:eve' }) +
     '{"time":"2026-02-01T00:00:00Z","door":"cut',
@@ -96,8 +96,10 @@ test('pages hold every record once, newest first, also while others are written'
 
 test('argument values are shown to admins, which is recorded, and found by nobody else', async () => {
   for (const as of ['viewer', 'approver']) {
-    assert.equal(JSON.stringify(await search('', as)).includes('DE02'), false)
-    assert.deepEqual(ids(await search('text=DE02', as)), [])
+    for (const value of ['DE02', 'DE03']) {
+      assert.equal(JSON.stringify(await search('', as)).includes(value), false)
+      assert.deepEqual(ids(await search(`text=${value}`, as)), [])
+    }
   }
   assert.deepEqual(ids(await search('text=DE02', 'admin')), ['j3'])
 })
