@@ -11,7 +11,11 @@ const LONGEST = [
   'attacks/revoke-use.test.ts',
   'admin-path/killed.test.ts',
   'admin-path/redis.test.ts',
+  'attacks/concurrency.test.ts',
+  'crash/kill.test.ts',
+  'attacks/loss.test.ts',
   'attacks/brokers-killed.test.ts',
+  'cli/serve.test.ts',
   'admin/events.test.ts',
 ]
 /** Two for each core: most of them wait for something most of the time. */
