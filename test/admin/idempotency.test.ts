@@ -195,6 +195,11 @@ test('of many that take over from one who died, one does it', async () => {
     died,
   )
   time = 1031
+  // One that takes over and is refused knows nothing of what was done before it.
+  await assert.rejects(
+    once(keyed, request, dying, () => true),
+    died,
+  )
   let times = 0
   const run = async (begunAt: number | undefined) => {
     times += 1

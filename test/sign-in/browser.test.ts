@@ -67,6 +67,12 @@ test('the cookie says nothing, and is for this origin and for requests from it a
   const kept = await site.documents.list('sign_in', { limit: 1000 })
   assert.ok(kept.length > 0)
   assert.ok(!JSON.stringify(kept).includes(value), 'the store holds what the browser holds')
+  assert.equal(browser.cookies.has('__Host-writ_start'), false)
+  for (const kind of ['oidc_access_token', 'oidc_grant']) {
+    assert.deepEqual(await site.documents.list(kind, { limit: 1 }), [], `${kind} is left over`)
+  }
+  const [{ lastSignInAt } = {}] = await site.signIn.people.list()
+  assert.ok(lastSignInAt! > site.now() - 300)
 })
 
 test('a cookie is believed from our own page only, and changes nothing without the page’s value', async () => {
@@ -100,7 +106,11 @@ test('a cookie is believed from our own page only, and changes nothing without t
     const cookie = browser.cookieHeader('/')
     const answer = await send(`${site.url}/v1/me`, { method, headers: { cookie, ...headers } })
     if (check === '') assert.equal(answer.status, 200, what)
-    else assert.equal(whyOf(answer), `page_refused ${check}`, what)
+    else {
+      assert.equal(whyOf(answer), `page_refused ${check}`, what)
+      const { outcome, reason, evidence } = site.records.at(-1)!
+      assert.deepEqual([outcome, reason, evidence?.check], ['refused', 'page_refused', check])
+    }
   }
   const other = await signInBrowser(site, passkey)
   const otherCsrf = String((await me(other.browser)).body.csrf)

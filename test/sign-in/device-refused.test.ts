@@ -183,6 +183,9 @@ test('a form that two readers could read differently is refused, whatever a read
       .end(bytes)
     assert.equal(await promise, status, what)
   }
+  const fields = { client_id: 'writ-cli', scope: 'writ:viewer' }
+  const headers = { dpop: cli.proof(path), 'content-encoding': 'gzip' }
+  assert.equal((await send(`${site.url}${path}`, { form: fields, headers })).status, 400)
 })
 
 test('a person’s token is good with its own key, and for no more than was asked for', async () => {

@@ -277,6 +277,10 @@ test('who asks for pages that keep something, again and again, is asked to wait'
     assert.equal(status, 429)
     assert.ok(Number(headers['retry-after']) > 0)
     assert.equal((await browser.submit('/sign-in/device', { user_code: 'BBBB-BBBB' })).status, 429)
+    const cli = new CommandLine(busy)
+    for (let n = 0; n < 30; n++) assert.equal((await cli.ask()).status, 200)
+    const { status: late, body } = await cli.ask()
+    assert.deepEqual([late, body.error], [429, 'slow_down'])
   } finally {
     await busy.close()
   }

@@ -46,6 +46,8 @@ test('a touch is good for the action it was asked for, once', async () => {
 
 test('a touch for one action is none for another, nor for another person, nor later', async () => {
   await assert.rejects(verify(admin, OTHER, await answered()), refused)
+  const { reason, principal } = site.records.findLast(({ outcome }) => outcome === 'refused')!
+  assert.deepEqual([reason, principal], ['passkey_refused', admin.id])
   await assert.rejects(verify(second, HASH, await answered()), refused)
   await assert.rejects(verify(admin, HASH, await answered(admin, HASH, {}, secondKey)), refused)
   const late = await answered()
