@@ -183,6 +183,8 @@ const forms: [string | undefined, 'json' | 'jwt' | undefined | 'malformed'][] = 
   ['application/*', 'json'],
   ['application/json', 'json'],
   ['application/json; charset=utf-8', 'json'],
+  ['application/json; charset=latin1', undefined],
+  ['application/json; profile=utf-8', undefined],
   [JWT, 'jwt'],
   [JWT.toUpperCase(), 'jwt'],
   [`${JWT}, application/json`, 'jwt'],
