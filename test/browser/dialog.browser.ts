@@ -172,14 +172,20 @@ test('the focus is on the page when what opened a dialog is gone', { skip }, asy
   await untilTrue(page, `document.activeElement.id === 'content'`)
 })
 
-test('Escape closes it as often as it is pressed, and it opens again', { skip }, async () => {
+test('it opens again after Escape, and after the browser closed it by itself', {
+  skip,
+}, async () => {
   await page.goto(`${site.url}/sessions`)
   await page.getByRole('grid').focus()
-  for (let n = 0; n < 3; n += 1) {
+  for (const close of [
+    () => page.keyboard.press('Escape'),
+    () => page.evaluate(`document.querySelector('dialog').close()`),
+    () => page.keyboard.press('Escape'),
+  ]) {
     await page.keyboard.press('s')
     await dialog().waitFor()
-    await page.keyboard.press('Escape')
-    await dialog().waitFor({ state: 'detached' })
+    await close()
+    await page.locator('dialog').waitFor({ state: 'detached' })
   }
 })
 
