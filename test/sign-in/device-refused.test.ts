@@ -191,6 +191,12 @@ test('a form that two readers could read differently is refused, whatever a read
 test('a person’s token is good with its own key, and for no more than was asked for', async () => {
   const cli = new CommandLine(site)
   const tokens = await cli.signIn(passkey, 'writ:viewer')
+  const record = site.records.findLast(({ reason }) => reason === 'signed_in')
+  const { principal, key, evidence } = record ?? {}
+  assert.deepEqual(
+    [principal, key, evidence],
+    [`person:${person}`, cli.key.jkt, { by: 'command line' }],
+  )
   assert.equal((await cli.me(tokens.access_token)).body.role, 'viewer')
   const thief = new CommandLine(site)
   const stolen = await thief.me(tokens.access_token)

@@ -277,6 +277,11 @@ test('who asks for pages that keep something, again and again, is asked to wait'
     assert.equal(status, 429)
     assert.ok(Number(headers['retry-after']) > 0)
     assert.equal((await browser.submit('/sign-in/device', { user_code: 'BBBB-BBBB' })).status, 429)
+    const link = { link: 'A'.repeat(43) }
+    const steps = new Set<number>()
+    for (let n = 0; n < 121; n++)
+      steps.add((await browser.post('/sign-in/enrol/options', link)).status)
+    assert.deepEqual([...steps], [403, 429])
     const cli = new CommandLine(busy)
     for (let n = 0; n < 30; n++) assert.equal((await cli.ask()).status, 200)
     const { status: late, body } = await cli.ask()

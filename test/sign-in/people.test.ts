@@ -241,6 +241,10 @@ test('another passkey signs in the same person; one that is removed signs in nob
   assert.equal((await me(browser)).body.why, 'ended')
   await assert.rejects(signInBrowser(site, second.passkey))
   await signInBrowser(site, passkey)
+  const removed = site.records.find(({ reason }) => reason === 'passkey_removed')
+  assert.deepEqual([removed?.principal, removed?.evidence?.by], [`person:${person}`, LOCAL.id])
+  const once = await site.signIn.people.inviteAgain(person, LOCAL)
+  assert.equal((await enrol(site, once.url, second.passkey)).answer.status, 200, 'enrolled again')
 })
 
 test('removing somebody ends their browsers and their command lines', async () => {
@@ -250,7 +254,10 @@ test('removing somebody ends their browsers and their command lines', async () =
   const cli = new CommandLine(site)
   const tokens = await cli.signIn(passkey)
   assert.equal((await cli.me(tokens.access_token)).body.role, 'viewer')
+  const grants = () => site.documents.list('oidc_grant', { group: person, limit: 1 })
+  assert.equal((await grants()).length, 1)
   await site.signIn.people.remove(person, LOCAL)
+  assert.deepEqual(await grants(), [])
   assert.equal((await me(browser)).status, 401)
   assert.equal((await cli.me(tokens.access_token)).status, 401)
   assert.equal((await cli.refresh(tokens.refresh_token)).body.error, 'invalid_grant')
