@@ -101,7 +101,14 @@ test('argument values are shown to admins, which is recorded, and found by nobod
       assert.deepEqual(ids(await search(`text=${value}`, as)), [])
     }
   }
+  const isRead = ({ reason }: AuditRecord) => reason === 'arguments_read'
+  const before = (await rig.recorded()).filter(isRead).length
   assert.deepEqual(ids(await search('text=DE02', 'admin')), ['j3'])
+  const read = (await rig.recorded()).filter(isRead).slice(before)
+  assert.deepEqual(
+    read.map(({ by, evidence }) => [by, evidence]),
+    [['client:admin', { records: 1 }]],
+  )
 })
 
 test('a search is recorded once, with what was sought', async () => {

@@ -118,6 +118,7 @@ test('a link that is told once is kept nowhere', async () => {
   assert.equal(first.status, 201)
   const second = await rig.call('POST', '/v1/people', { body, headers })
   assert.deepEqual([second.status, second.body.code], [409, 'conflict'])
+  assert.equal(second.headers.get('retry-after'), null, 'to be sent again')
   const kept = await rig.documents.list('idempotency', { limit: 1000 })
   assert.equal(JSON.stringify(kept).includes(first.body.url), false)
   const audit = JSON.stringify(await rig.recorded())
