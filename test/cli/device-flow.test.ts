@@ -150,6 +150,42 @@ const ends: [string, Script, CliError['code'], RegExp][] = [
     /cannot be followed/,
   ],
   [
+    'no device code',
+    { begun: (url) => ({ body: { ...BEGUN, ...uri(url), device_code: undefined } }) },
+    'unavailable',
+    /cannot be followed/,
+  ],
+  [
+    'a code that is a number',
+    { begun: (url) => ({ body: { ...BEGUN, ...uri(url), user_code: 12_345 } }) },
+    'unavailable',
+    /cannot be followed/,
+  ],
+  [
+    'a code that is good for ever',
+    { begun: (url) => ({ body: { ...BEGUN, ...uri(url), expires_in: 1801 } }) },
+    'unavailable',
+    /cannot be followed/,
+  ],
+  [
+    'a code that is over',
+    { begun: (url) => ({ body: { ...BEGUN, ...uri(url), expires_in: 0 } }) },
+    'unavailable',
+    /cannot be followed/,
+  ],
+  [
+    'no access token',
+    { polls: [{ body: { ...TOKENS, access_token: undefined } }] },
+    'unavailable',
+    /not bound/,
+  ],
+  [
+    'a scope that is no text',
+    { polls: [{ body: { ...TOKENS, scope: 1 } }] },
+    'unavailable',
+    /not bound/,
+  ],
+  [
     'another issuer',
     { metadata: (url) => ({ body: { ...metadataOf(url), issuer: 'https://other.example' } }) },
     'unavailable',
