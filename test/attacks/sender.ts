@@ -97,7 +97,7 @@ export function sendFields(
 
 const agent = new Agent({ keepAlive: true, maxSockets: 24 })
 
-/** One ordinary request over a kept connection. */
+/** One ordinary request over a kept connection; over another when that one was closed meanwhile. */
 export function send(
   port: number,
   path: string,
@@ -117,7 +117,12 @@ export function send(
         resolve(answerOf(response.statusCode ?? 0, Buffer.concat(chunks).toString()))
       },
     )
-    call.once('error', reject)
+    call.once('error', (error: NodeJS.ErrnoException) => {
+      // Closed by a server that had not heard of the request.
+      const isClosed = call.reusedSocket && error.code === 'ECONNRESET'
+      if (isClosed) resolve(send(port, path, headers, body))
+      else reject(error)
+    })
     call.end(body)
   })
 }
