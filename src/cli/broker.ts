@@ -64,7 +64,7 @@ export async function startBroker(
       openAuditLog({ directory: config.audit.directory, origin: originOf(config) }),
     )
     stack.defer(() => audit.close())
-    const ledger = await configured(async () => openLedger(config))
+    const ledger = await configured(() => openLedger(config))
     stack.defer(() => ledger.close())
     await available(() => ledger.open())
     await proofsCount(ledger, log)

@@ -20,7 +20,7 @@ export async function publishRevocations(
   const now = () => Date.now() / 1000
   const keys = await configured(() => openKeys(config.keys.directory, { now: now() }))
   closing.defer(() => keys.close())
-  const ledger = openLedger(config)
+  const ledger = await configured(() => openLedger(config))
   closing.defer(() => ledger.close())
   try {
     await ledger.open()

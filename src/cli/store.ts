@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { ConnectionOptions } from 'node:tls'
 import type { Logger } from 'pino'
-import type { Config } from '../config/config.ts'
+import type { Config, RedisConfig } from '../config/config.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { redisLedger } from '../ledger/redis.ts'
 import { sqliteLedger } from '../ledger/sqlite.ts'
@@ -8,12 +9,17 @@ import type { BrokerParts } from '../server/parts.ts'
 import { PROOF_MAX_AHEAD_SECONDS } from '../token/dpop.ts'
 import { spendIdOf } from '../token/spend-id.ts'
 import { available } from './settings.ts'
+import { readCertificates, readKeyPair } from './tls-files.ts'
 
 /** Longer only if a clock is wrong; then proofs are refused, which says so better than no start. */
 const MAX_WAIT_SECONDS = 15
 
-/** The configured store, for a broker; not open yet. */
-export function openLedger(config: Config): Ledger {
+/**
+ * The configured store, for a broker; not open yet.
+ *
+ * @throws {Error} naming the file for TLS that cannot be used
+ */
+export async function openLedger(config: Config): Promise<Ledger> {
   const { store } = config
   if (store.kind === 'sqlite') return sqliteLedger({ file: store.file, role: 'broker' })
   const { sentinel } = store
@@ -28,12 +34,20 @@ export function openLedger(config: Config): Ledger {
     cluster: store.cluster && { nodes: store.cluster },
     username: store.username,
     password: store.password?.reveal(),
-    tls: store.tls ? {} : undefined,
+    tls: store.tls && (await readTls(store.tls)),
     replicas: store.replicas,
     prefix: store.prefix,
     role: 'broker',
     staleAfterMs: config.revocation.staleAfterMs,
   })
+}
+
+async function readTls(tls: NonNullable<RedisConfig['tls']>): Promise<ConnectionOptions> {
+  const { caFile, credentials } = tls
+  return {
+    ...(caFile === undefined ? {} : { ca: await readCertificates(caFile) }),
+    ...(credentials === undefined ? {} : await readKeyPair(credentials)),
+  }
 }
 
 /** In a store that the verifiers share; what is in another one, nobody here can know. */

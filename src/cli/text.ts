@@ -17,7 +17,10 @@ export function jsonText(value: unknown, indent?: number): string {
   return JSON.stringify(value, undefined, indent).replace(
     /(?!\n)[\p{Cc}\p{Cf}\u2028\u2029]/gu,
     (character) =>
-      character.replace(/[^]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
+      character.replace(
+        /[\s\S]/g,
+        (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+      ),
   )
 }
 

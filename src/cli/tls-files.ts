@@ -34,6 +34,20 @@ export async function readKeyPair({ certificateFile, keyFile }: Files): Promise<
   return { cert, key }
 }
 
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
+
+/** The PEM text of one or more certificates. @throws {Error} naming the file */
+export async function readCertificates(file: string): Promise<string> {
+  const text = await readFile(file, 'utf8')
+  const found = text.match(CERTIFICATE) ?? []
+  // Node takes a file without any for "trust nobody", which says nothing of the mistake.
+  if (found.length === 0) throw new Error(`${file}: expected certificates in PEM`)
+  for (const each of found) {
+    reading(file, 'certificates in PEM', () => new X509Certificate(each))
+  }
+  return text
+}
+
 /** Whether other users of this machine may read it, or more. Links are followed, as reading does. */
 export async function isOpenToOthers(file: string): Promise<boolean> {
   return ((await stat(file)).mode & 0o077) !== 0

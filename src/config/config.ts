@@ -11,36 +11,15 @@ import { applyEnvironment } from './environment.ts'
 import { ConfigError, describeIssue, type Problem } from './problems.ts'
 import { type Settings, schema } from './schema.ts'
 import { Secret } from './secret.ts'
+import { type StoreConfig, toStore } from './store.ts'
 import { type TrustConfig, toTrust } from './trust.ts'
-import { parseAddress } from './url.ts'
+import { type Address, parseAddress } from './url.ts'
 
 export { ConfigError, type Problem } from './problems.ts'
 export { Secret } from './secret.ts'
+export type { RedisConfig } from './store.ts'
 export type { BundleConfig, IssuerConfig, KeysConfig, TrustConfig, UsersConfig } from './trust.ts'
-
-export interface Address {
-  readonly host: string
-  readonly port: number
-}
-
-export interface RedisConfig {
-  readonly kind: 'redis'
-  readonly url: Secret | undefined
-  readonly sentinel:
-    | {
-        readonly name: string
-        readonly nodes: readonly Address[]
-        readonly username: string | undefined
-        readonly password: Secret | undefined
-      }
-    | undefined
-  readonly cluster: readonly Address[] | undefined
-  readonly username: string | undefined
-  readonly password: Secret | undefined
-  readonly tls: boolean | undefined
-  readonly replicas: number | undefined
-  readonly prefix: string | undefined
-}
+export type { Address } from './url.ts'
 
 export type ClientScope = Settings['clients'][number]['scopes'][number]
 
@@ -69,7 +48,7 @@ export interface Config {
     readonly admin: Address
   }
   readonly keys: { readonly directory: string; readonly algorithm: 'ES256' | 'RS256' | 'Ed25519' }
-  readonly store: { readonly kind: 'sqlite'; readonly file: string } | RedisConfig
+  readonly store: StoreConfig
   readonly trust: TrustConfig
   readonly servers: readonly { readonly resource: string; readonly file: string }[]
   /** The directory of Cedar policies. */
@@ -266,32 +245,6 @@ function toConfig(settings: Settings): Omit<Config, 'clients'> {
     shutdown: { drainSeconds: settings.shutdown.drain_seconds },
     notes,
   }
-}
-
-function toStore(store: Settings['store']): Config['store'] {
-  const { redis } = store
-  if (redis === undefined) return { kind: 'sqlite', file: store.sqlite?.file ?? 'var/writ.db' }
-  const { sentinel } = redis
-  return {
-    kind: 'redis',
-    url: hide(redis.url),
-    sentinel: sentinel && {
-      name: sentinel.name,
-      nodes: sentinel.nodes.map((node) => parseAddress(node)!),
-      username: sentinel.username,
-      password: hide(sentinel.password),
-    },
-    cluster: redis.cluster?.map((node) => parseAddress(node)!),
-    username: redis.username,
-    password: hide(redis.password),
-    tls: redis.tls,
-    replicas: redis.replicas,
-    prefix: redis.prefix,
-  }
-}
-
-function hide(value: string | undefined): Secret | undefined {
-  return value === undefined ? undefined : new Secret(value)
 }
 
 function deepFreeze<T>(value: T): T {

@@ -36,6 +36,9 @@ const redis = z
     username: text('a Redis user name').optional(),
     password: secret('the Redis password').optional(),
     tls: z.boolean().describe('true or false').optional(),
+    tls_ca_file: path('the certificates of the authorities of the Redis servers').optional(),
+    tls_certificate_file: path("the broker's certificate chain for Redis").optional(),
+    tls_key_file: path("the broker's private key for Redis").optional(),
     replicas: integer(0, 16, 'replicas').optional(),
     prefix: text('a prefix for keys').optional(),
   })
@@ -43,6 +46,16 @@ const redis = z
     ({ url, sentinel, cluster }) =>
       [url, sentinel, cluster].filter((given) => given !== undefined).length === 1,
     { error: 'give one of url, sentinel and cluster' },
+  )
+  .refine(
+    ({ tls_certificate_file: certificate, tls_key_file: key }) =>
+      (certificate === undefined) === (key === undefined),
+    { error: 'give both tls_certificate_file and tls_key_file, or neither' },
+  )
+  .refine(
+    ({ tls, tls_ca_file: ca, tls_key_file: key }) =>
+      tls !== false || (ca === undefined && key === undefined),
+    { error: 'tls is false, so there is no use for tls_ca_file and tls_key_file' },
   )
   .describe('the settings of a Redis store')
 

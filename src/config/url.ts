@@ -1,5 +1,10 @@
 import { urlFault } from '../lib/credential-url.ts'
 
+export interface Address {
+  readonly host: string
+  readonly port: number
+}
+
 function secureUrl(text: string): URL | undefined {
   const url = URL.canParse(text) ? new URL(text) : undefined
   return url === undefined || urlFault(url) !== undefined ? undefined : url
@@ -21,7 +26,7 @@ export function isResource(text: string): boolean {
 }
 
 /** `host:port`, the host an IP address or a name, IPv6 in brackets. */
-export function parseAddress(text: string): { host: string; port: number } | undefined {
+export function parseAddress(text: string): Address | undefined {
   const parts = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})$/.exec(text)
   const port = Number(parts?.[2])
   if (parts === null || port > 65_535) return undefined

@@ -164,7 +164,7 @@ export function sqliteLedger(options: SqliteLedgerOptions): Ledger {
 
     async isSpent(id) {
       checkId(id)
-      return opened().spent.get(`s${id}`, clock()) !== undefined
+      return read((now) => opened().spent.get(`s${id}`, now) !== undefined)
     },
 
     async bind(id, value, expiresAt) {

@@ -277,6 +277,35 @@ test('a Redis store has one way to be reached', async () => {
   ])
 })
 
+const tlsCases: readonly [title: string, redis: object, tls: object | undefined][] = [
+  ['is none by default', {}, undefined],
+  ['is none when it says so', { tls: false }, undefined],
+  ['may go by the authorities of Node', { tls: true }, {}],
+  ['may have authorities of its own', { tls_ca_file: 'ca' }, { caFile: 'ca' }],
+  [
+    'may show a certificate',
+    { tls: true, tls_certificate_file: 'c', tls_key_file: 'k' },
+    { credentials: { certificateFile: 'c', keyFile: 'k' } },
+  ],
+]
+for (const [title, tls, expected] of tlsCases) {
+  test(`TLS to Redis ${title}`, async () => {
+    const { store } = await load({ ...MINIMAL, store: { redis: { url: 'redis://h', ...tls } } })
+    const found = store.kind === 'redis' ? store.tls : assert.fail()
+    assert.deepEqual(found && JSON.parse(JSON.stringify(found)), expected)
+  })
+}
+
+test('half a certificate for Redis, or one that would not be used, is a mistake', async () => {
+  const problems = (redis: object) =>
+    problemsOf({ ...MINIMAL, store: { redis: { url: 'redis://h', ...redis } } })
+  const both = 'store.redis: give both tls_certificate_file and tls_key_file, or neither'
+  assert.deepEqual(await problems({ tls_certificate_file: 'c' }), [both])
+  assert.deepEqual(await problems({ tls_key_file: 'k' }), [both])
+  const unused = 'store.redis: tls is false, so there is no use for tls_ca_file and tls_key_file'
+  assert.deepEqual(await problems({ tls: false, tls_ca_file: 'ca' }), [unused])
+})
+
 test('an admin listener that others can reach needs a name for browsers', async () => {
   const listen = { admin: '0.0.0.0:4472' }
   assert.match((await problemsOf({ ...MINIMAL, listen }))[0]!, /^admin\.url: listen\.admin is not/)
