@@ -113,7 +113,7 @@ async function change({ parts, clock }: Core, route: Route, call: Call): Promise
   const run = async (begunAt: number | undefined): Promise<Answered> => {
     await what?.check?.(call)
     const asked = what!.asked(call)
-    await recordAsked(parts.audit, ctx, { admin, now: call.now, asked })
+    await recordAsked(parts.audit, ctx, { admin, now: call.now, asked, outcome: 'allowed' })
     changing = true
     return { status, body: await route.run({ ...call, begunAt }) }
   }

@@ -10,18 +10,20 @@ interface Recorded {
   readonly admin: Admin
   readonly now: number
   readonly asked: Asked
+  readonly outcome: 'allowed' | 'event'
 }
 
-/** What is about to be changed. @throws {Refusal} audit_unavailable (as a rejection) when it is not durable */
-export function recordAsked(audit: AuditSink, ctx: Context, recorded: Recorded): Promise<void> {
-  const { admin, now, asked } = recorded
-  return audit.record({ ...head(ctx, now, admin), outcome: 'allowed', ...asked })
-}
-
-/** Something an admin was shown that not everybody may see. @throws {Refusal} audit_unavailable */
-export function recordSeen(audit: AuditSink, ctx: Context, recorded: Recorded): Promise<void> {
-  const { admin, now, asked } = recorded
-  return audit.record({ ...head(ctx, now, admin), outcome: 'event', ...asked })
+/**
+ * What an admin is about to change (`allowed`), or was shown although not everybody may see it (`event`).
+ *
+ * @throws {Refusal} audit_unavailable (as a rejection) when it is not durable
+ */
+export function recordAsked(
+  audit: AuditSink,
+  ctx: Context,
+  { admin, now, asked, outcome }: Recorded,
+): Promise<void> {
+  return audit.record({ ...head(ctx, now, admin), outcome, ...asked })
 }
 
 export function recordRefused(

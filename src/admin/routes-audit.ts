@@ -1,5 +1,5 @@
 import { searchAudit } from './audit-search.ts'
-import { recordSeen } from './record.ts'
+import { recordAsked } from './record.ts'
 import { type Route, route } from './route.ts'
 import { auditFilter, auditPage } from './schemas/audit.ts'
 import { createTurns } from './turns.ts'
@@ -20,7 +20,7 @@ export const auditRoutes: readonly Route[] = [
       // Once for each search, and not for each page of it.
       if (cursor === undefined) {
         const asked = { reason: 'audit_searched', evidence: sought }
-        await recordSeen(parts.audit, ctx, { admin, now, asked })
+        await recordAsked(parts.audit, ctx, { admin, now, asked, outcome: 'event' })
       }
       const search = {
         directory: parts.auditDirectory,
@@ -31,7 +31,7 @@ export const auditRoutes: readonly Route[] = [
       const withValues = page.items.filter((item) => item.arguments !== undefined).length
       if (withValues > 0) {
         const asked = { reason: 'arguments_read', evidence: { records: withValues } }
-        await recordSeen(parts.audit, ctx, { admin, now, asked })
+        await recordAsked(parts.audit, ctx, { admin, now, asked, outcome: 'event' })
       }
       return page
     },

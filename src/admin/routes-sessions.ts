@@ -1,6 +1,6 @@
 import { refuseAdmin } from '../sign-in/admin-refusal.ts'
 import { isId } from './cursor.ts'
-import { recordSeen } from './record.ts'
+import { recordAsked } from './record.ts'
 import { type Route, route } from './route.ts'
 import { session, sessionDetail, sessionFilter } from './schemas/sessions.ts'
 import { searchedPageOf } from './schemas/values.ts'
@@ -30,7 +30,7 @@ export const sessionRoutes: readonly Route[] = [
       const mayRead = admin.role === 'admin'
       if (mayRead && found.actions.some((action) => action.arguments !== undefined)) {
         const asked = { reason: 'arguments_read', evidence: { session: id } }
-        await recordSeen(parts.audit, ctx, { admin, now, asked })
+        await recordAsked(parts.audit, ctx, { admin, now, asked, outcome: 'event' })
       }
       const stops = new Stops(parts.revocations.list(), now)
       return {

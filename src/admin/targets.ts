@@ -1,6 +1,7 @@
 /** What is asked to be stopped: read, judged as wide or not, and said as a command. */
 import { hashJson } from '../action/hash.ts'
-import { isSpiffeWorkload, parseSpiffeId } from '../identity/spiffe-id.ts'
+import { parseSpiffeId } from '../identity/spiffe-id.ts'
+import { isWorkloadId } from '../identity/workload-id.ts'
 import type { Json } from '../lib/json.ts'
 import { Refusal } from '../refusal.ts'
 import { parseTarget, type Target } from '../revocation/target.ts'
@@ -11,8 +12,6 @@ import { commandOf } from './shell.ts'
 
 /** More at once than somebody who looks at each of them stops. */
 const MANY = 10
-/** `oidc:<alias of the issuer>:<sub>` */
-const OIDC_WORKLOAD = /^oidc:[A-Za-z0-9._-]{1,64}:./u
 const WIDE_KINDS: readonly Target['kind'][] = ['server', 'issuer', 'before']
 
 /** @throws {AdminRefusal} request_invalid, pointing at the target */
@@ -45,7 +44,7 @@ function targetOf({ kind, value, beneath, principal }: GivenTarget, pointer: str
 
 /** An id of another form is no workload's: it would stop nothing, and look as if it did. */
 function checkAgent(value: string, beneath: boolean, pointer: string): void {
-  if (OIDC_WORKLOAD.test(value) || isSpiffeWorkload(value)) return
+  if (isWorkloadId(value)) return
   try {
     parseSpiffeId(value)
   } catch (error) {

@@ -1,7 +1,8 @@
 /**
- * A fresh touch of a passkey for exactly one request. Whoever copied the cookie of a browser, or the
- * tokens of a command line, has no passkey: they can neither stop widely, nor let go on what is
- * stopped, nor let anybody in or keep anybody out.
+ * A fresh touch of a passkey for exactly one request. Whoever copied the cookie of a browser has no
+ * passkey: they can neither stop widely, nor let go on what is stopped, nor let anybody in or keep
+ * anybody out. Nor can who copied the tokens and key of a command line, once its sign-in is five
+ * minutes old.
  */
 import { hashJson } from '../action/hash.ts'
 import type { Json } from '../lib/json.ts'

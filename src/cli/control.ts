@@ -105,9 +105,15 @@ async function take(server: Server, name: string): Promise<boolean> {
   if (await listen(server, name)) return true
   if (await isAnswered(name)) return false
   // Left behind by a broker that was killed. Only a socket is ever removed.
-  if (!(await lstat(name)).isSocket()) throw new Error(`${name} is in the way and no socket`)
-  await unlink(name)
+  const found = await lstat(name).catch(goneAlready)
+  if (found?.isSocket() === false) throw new Error(`${name} is in the way and no socket`)
+  await unlink(name).catch(goneAlready)
   return await listen(server, name)
+}
+
+/** A broker that ends meanwhile removes its socket itself. */
+function goneAlready(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error
 }
 
 /** False when the name is taken. */

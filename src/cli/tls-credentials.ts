@@ -53,7 +53,7 @@ export async function openTlsCredentials(
   const follower =
     credentials.kind === 'files'
       ? await configured(() => filesFollower(credentials, log))
-      : await svidFollower(await configured(async () => apis.open(credentials.socket)))
+      : await svidFollower(await configured(() => apis.open(credentials.socket)))
   const listeners = new Set<() => void>()
   let held = follower.first
   let withdrawn = false

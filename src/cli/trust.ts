@@ -31,13 +31,10 @@ export async function openTrust(
   { log, stack }: { readonly log: Logger; readonly stack: AsyncDisposableStack },
 ): Promise<Trust> {
   const { issuer, trust, clients } = config
-  const bundles = await configured(() =>
-    openBundles(
-      trust.bundles.map((bundle) => sourceOf(bundle, apis)),
-      {
-        onProblem: ({ trustDomain, detail }) => log.warn(`trust domain ${trustDomain}: ${detail}`),
-      },
-    ),
+  const bundles = await configured(async () =>
+    openBundles(await Promise.all(trust.bundles.map((bundle) => sourceOf(bundle, apis))), {
+      onProblem: ({ trustDomain, detail }) => log.warn(`trust domain ${trustDomain}: ${detail}`),
+    }),
   )
   stack.defer(() => bundles.close())
 
@@ -72,12 +69,15 @@ export async function openTrust(
   }
 }
 
-function sourceOf(bundle: Config['trust']['bundles'][number], apis: WorkloadApis): BundleSource {
+async function sourceOf(
+  bundle: Config['trust']['bundles'][number],
+  apis: WorkloadApis,
+): Promise<BundleSource> {
   const { trustDomain } = bundle
   if (bundle.kind === 'file') return { trustDomain, file: bundle.file }
   const { maxAgeSeconds } = bundle
   if (bundle.kind === 'workload_api') {
-    const stream = bundleStream(apis.open(bundle.socket), trustDomain)
+    const stream = bundleStream(await apis.open(bundle.socket), trustDomain)
     return { trustDomain, stream, maxAgeSeconds }
   }
   const { url, spiffe, allowAddresses, caFile } = bundle

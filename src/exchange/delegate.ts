@@ -6,7 +6,7 @@
  */
 import { type Ceiling, isWithin, parseRequestedCeiling } from '../action/ceiling.ts'
 import { isHash } from '../action/hash.ts'
-import { isSpiffeWorkload } from '../identity/spiffe-id.ts'
+import { isWorkloadId } from '../identity/workload-id.ts'
 import { mintDelegation, newJti } from '../mint/mint.ts'
 import type { Decision } from '../policy/engine.ts'
 import { refuse } from '../refusal.ts'
@@ -24,9 +24,6 @@ import { checkRevocations } from './revoked.ts'
 import type { Trail } from './trail.ts'
 
 type Delegate = NonNullable<ExchangeRequest['delegateTo']>
-
-/** As `identity/` writes the ids of workloads that are known by an issuer's tokens. */
-const OIDC_WORKLOAD = /^oidc:[A-Za-z0-9._-]{1,64}:[^\p{C}]{1,1024}$/u
 
 /**
  * @throws {Refusal} request_malformed, details_invalid, server_unknown, ceiling_exceeded,
@@ -172,8 +169,4 @@ function stricter(one: Decision, other: Decision): Decision {
     policies: [...new Set([...one.policies, ...other.policies])].sort(),
     lifetimeSeconds: lifetimes.length === 0 ? undefined : Math.min(...lifetimes),
   }
-}
-
-function isWorkloadId(id: string): boolean {
-  return OIDC_WORKLOAD.test(id) || isSpiffeWorkload(id)
 }

@@ -30,7 +30,8 @@ export function checkRevocations(
     issuedAt: delegation?.iat ?? Math.floor(request.now),
   }
   for (const key of provedKeys) {
-    const { session } = keys.find(({ binding }) => binding === key.binding) ?? keys[0]
-    revocations.check({ ...common, session, key: keyName(key.binding) }, request.now)
+    const name = keyName(key.binding)
+    const { session } = keys.find(({ binding }) => keyName(binding) === name) ?? keys[0]
+    revocations.check({ ...common, session, key: name }, request.now)
   }
 }

@@ -61,21 +61,34 @@ export function parseRedisUrl(text: string, given: Credentials): [Address, Crede
   const url = URL.canParse(text) ? new URL(text) : undefined
   const database = /^\/?(\d{0,4})$/.exec(url?.pathname ?? '-')?.[1]
   const isKnown = url?.protocol === 'redis:' || url?.protocol === 'rediss:'
-  if (!isKnown || url.hostname === '' || database === undefined || url.search + url.hash !== '') {
+  if (!isKnown || url.hostname === '' || database === undefined || /[?#]/.test(text)) {
     throw new TypeError(
       'url must be redis:// or rediss://, a host, and nothing behind the database',
     )
+  }
+  const username = decoded(url.username)
+  const password = decoded(url.password)
+  if (username === undefined || password === undefined) {
+    throw new TypeError('user and password in url must be percent-encoded')
   }
   const host = url.hostname.replace(/^\[|\]$/g, '')
   const address = { host, port: Number(url.port || 6379), db: Number(database) }
   return [
     address,
     {
-      username: decodeURIComponent(url.username) || given.username,
-      password: decodeURIComponent(url.password) || given.password,
+      username: username || given.username,
+      password: password || given.password,
       tls: given.tls ?? (url.protocol === 'rediss:' ? {} : undefined),
     },
   ]
+}
+
+function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return undefined
+  }
 }
 
 export function connectTo(address: Address, credentials: Credentials): Redis {

@@ -2,7 +2,7 @@
  * The names of everything Writ keeps in Redis. See the table in this folder's README: the prefixes
  * are what the access rules in `redis-acl.ts` are made of.
  */
-import { hash, randomFillSync } from 'node:crypto'
+import { hash } from 'node:crypto'
 
 /** The feed's keys share one hash tag, because its scripts touch them together. */
 export const FEED_TAG = 'feed'
@@ -68,18 +68,4 @@ export function slotOf(tag: string): number {
     }
   }
   return crc & 16_383
-}
-
-const REQUEST_ID_BYTES = 12
-const pool = Buffer.alloc(REQUEST_ID_BYTES * 341)
-let used = pool.length
-
-/** 96 random bits that nobody can guess; drawn many at a time, because each draw costs a call. */
-export function requestId(): string {
-  if (used === pool.length) {
-    randomFillSync(pool)
-    used = 0
-  }
-  used += REQUEST_ID_BYTES
-  return pool.toString('base64url', used - REQUEST_ID_BYTES, used)
 }

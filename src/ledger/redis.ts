@@ -10,6 +10,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BoundedMap } from '../lib/bounded-map.ts'
+import { randomId } from '../lib/random-id.ts'
 import {
   CLOCK_TOLERANCE_SECONDS,
   checkId,
@@ -23,7 +24,7 @@ import type { Command } from './redis-batch.ts'
 import { COMMAND_TIMEOUT_MS } from './redis-connect.ts'
 import { redisDocuments } from './redis-documents.ts'
 import { redisFeed } from './redis-feed.ts'
-import { checkPrefix, keyNames, requestId, shortHash } from './redis-keys.ts'
+import { checkPrefix, keyNames, shortHash } from './redis-keys.ts'
 import { answerOf, redisPlaces } from './redis-places.ts'
 import { redisSessions } from './redis-sessions.ts'
 import type { Place } from './redis-topology.ts'
@@ -93,7 +94,7 @@ export function redisLedger(options: RedisLedgerOptions): Ledger {
   }
 
   async function moveOnce(key: string, tag: string, until: number, issuedAt?: number) {
-    const request = requestId()
+    const request = randomId()
     const draft = names.draft(tag, request)
     const { replies, again } = await run(tag, issuedAt, [
       ['set', draft, request, 'EXAT', until],
@@ -113,7 +114,7 @@ export function redisLedger(options: RedisLedgerOptions): Ledger {
   async function spend(id: string, until: number, issuedAt?: number): Promise<boolean> {
     const tag = shortHash(id)
     if (role === 'verifier') return moveOnce(names.spent(tag), tag, until, issuedAt)
-    const request = requestId()
+    const request = randomId()
     return (await setOnce(names.broker('p', tag), tag, request, until, issuedAt)) === request
   }
 
@@ -152,7 +153,7 @@ export function redisLedger(options: RedisLedgerOptions): Ledger {
       const until = keptUntil(expiresAt, clock())
       if (!(await spend(proof, until, issuedAt))) return false
       const tag = shortHash(id)
-      const draft = names.draft(tag, requestId())
+      const draft = names.draft(tag, randomId())
       // The draft can be moved once, so whatever the number of free slots, one is taken.
       for (let first = nextUse.get(id) ?? 1; first <= limit; first += USES_PER_CALL) {
         const slots = range(first, Math.min(limit, first + USES_PER_CALL - 1))

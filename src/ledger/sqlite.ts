@@ -66,7 +66,8 @@ export function sqliteLedger(options: SqliteLedgerOptions): Ledger {
       const now = clock()
       try {
         database.exec('BEGIN IMMEDIATE')
-        statements.sweep(now, batch.length)
+        // A use adds two: itself, and its proof.
+        statements.sweep(now, 2 * batch.length)
         documents?.purge(now)
         sessions?.purge(now)
         for (const work of batch) work(now)

@@ -1,12 +1,15 @@
-import { randomBytes } from 'node:crypto'
+import { randomId } from '../lib/random-id.ts'
 
 /** Far below a heartbeat's distance, and far above what a time in seconds can resolve. */
 const LEAST_STEP_SECONDS = 0.000_001
 
 /** What is published is this much later than the heartbeat before it. */
 const AFTER_BEAT_SECONDS = 0.001
-/** No holder takes a heartbeat whose time is this far from its own (`freshness.ts`). */
-const PUT_BACK_SECONDS = 2
+/**
+ * Half of how soon holders are stale: heartbeats that stand still for as long as the clock was put back
+ * look late by that much, and holders forgive that slowly (`freshness.ts`).
+ */
+const PUT_BACK_SECONDS = 0.5
 /** Left below what is being published, for several hundred heartbeats that overtake it. */
 const ROOM_SECONDS = 0.000_5
 
@@ -17,14 +20,14 @@ const ROOM_SECONDS = 0.000_5
  * A revocation is later than every heartbeat made before it. Until it is durable, heartbeats that
  * overtake it on the way to the store carry a time before its own.
  *
- * A clock that is put back by more than holders allow begins a new order under a new name: in the old one
+ * A clock that is put back by more than a little begins a new order under a new name: in the old one
  * nothing could be said before the clock is again where it was.
  */
 export class BeatClock {
   readonly #clock: () => number
   readonly #pending = new Set<number>()
   #lastBeat = 0
-  #origin = randomBytes(12).toString('base64url')
+  #origin = randomId()
 
   /** @param clock seconds since the epoch */
   constructor(clock: () => number) {
@@ -58,6 +61,6 @@ export class BeatClock {
   #notice(): void {
     if (this.#clock() >= this.#lastBeat - PUT_BACK_SECONDS) return
     this.#lastBeat = 0
-    this.#origin = randomBytes(12).toString('base64url')
+    this.#origin = randomId()
   }
 }

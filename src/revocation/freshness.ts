@@ -2,7 +2,7 @@ import { BoundedMap } from '../lib/bounded-map.ts'
 import type { Beat } from './feed-text.ts'
 
 /** How far a heartbeat's time may be from ours. */
-const CLOCK_TOLERANCE_SECONDS = 2
+export const CLOCK_TOLERANCE_SECONDS = 2
 /** Broker processes whose heartbeats are told apart; the one silent for longest goes first. */
 export const MAX_ORIGINS = 256
 /** How fast a clock difference that was measured too small is believed to have grown. */

@@ -5,7 +5,7 @@
  * epochs have been read, after what a store that lost data no longer holds has been put back, and
  * after entries signed with a key that will soon be forgotten have been signed again.
  */
-import { randomBytes } from 'node:crypto'
+import { randomId } from '../lib/random-id.ts'
 import { steadyClock } from '../lib/steady-clock.ts'
 import type { SigningKey } from '../token/jws.ts'
 import type { KeySource } from '../token/key-set.ts'
@@ -113,7 +113,7 @@ export class RevocationPublisher {
     const { at, published } = this.#times.publish()
     try {
       const revocations = wanted.map((each): Revocation => {
-        const id = randomBytes(16).toString('base64url')
+        const id = randomId()
         return { id, ...each, at, origin: this.origin }
       })
       const signed = revocations.map((revocation) => this.#sign({ kind: 'revoke', revocation }))

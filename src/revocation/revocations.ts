@@ -15,7 +15,7 @@ import { refuse } from '../refusal.ts'
 import type { KeySource } from '../token/key-set.ts'
 import type { Epoch, FeedSubscription, FeedTransport } from './feed.ts'
 import { type FeedContent, FeedTextError, UnknownFeedKey, verifyFeedText } from './feed-text.ts'
-import { Freshness, MAX_ORIGINS } from './freshness.ts'
+import { CLOCK_TOLERANCE_SECONDS, Freshness, MAX_ORIGINS } from './freshness.ts'
 import { RevokedSet } from './revoked-set.ts'
 import { hasEnded, type Revocation, type Subject, type Undo } from './target.ts'
 import { isDoubt, Undecided } from './undecided.ts'
@@ -124,10 +124,12 @@ export class Revocations {
 
   /**
    * The time of the last good heartbeat of each origin (seconds since the epoch), which says what is
-   * held here: see `holds`.
+   * held here: see `holds`. One that is to come was heard while the clock was wrong, and would
+   * claim what is published until then.
    */
   get heard(): Readonly<Record<string, number>> {
-    return Object.fromEntries(this.#heard.entries())
+    const latest = this.#clock() + CLOCK_TOLERANCE_SECONDS
+    return Object.fromEntries([...this.#heard.entries()].filter(([, at]) => at <= latest))
   }
 
   list(): Revocation[] {

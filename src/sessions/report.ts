@@ -5,10 +5,10 @@
  * The format holds only what a verifier is believed to say. What was issued, and how anybody proved who
  * they are, is the broker's to know, and has no place in it.
  */
-import { randomBytes } from 'node:crypto'
 import type { SessionUpdate } from '../ledger/session-book.ts'
 import { encodeBase64url } from '../lib/base64url.ts'
 import type { JsonObject } from '../lib/json.ts'
+import { randomId } from '../lib/random-id.ts'
 import { Refusal, type ReportCheck, refuse } from '../refusal.ts'
 import { isJti, isName } from '../token/claim-check.ts'
 import { hashStrings } from '../token/hash-strings.ts'
@@ -83,7 +83,7 @@ export function signReport(report: Report, { clientId, key, issuer, now }: Signi
   const payload = {
     iss: clientId,
     aud: issuer,
-    jti: randomBytes(16).toString('base64url'),
+    jti: randomId(),
     iat: now,
     ...rest,
     ...hearing,

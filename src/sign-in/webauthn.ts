@@ -3,14 +3,7 @@
  * discoverable, the person was verified, the page was not framed by another origin, and whether a
  * passkey can be backed up never changes.
  */
-import {
-  type AuthenticationResponseJSON,
-  generateAuthenticationOptions,
-  generateRegistrationOptions,
-  type RegistrationResponseJSON,
-  verifyAuthenticationResponse,
-  verifyRegistrationResponse,
-} from '@simplewebauthn/server'
+import type { AuthenticationResponseJSON, RegistrationResponseJSON } from '@simplewebauthn/server'
 import { Refusal } from '../refusal.ts'
 import { refuseAdmin } from './admin-refusal.ts'
 import type { Site } from './options.ts'
@@ -19,6 +12,9 @@ import type { StoredPasskey } from './person.ts'
 /** EdDSA, ES256, RS256, as COSE numbers them. */
 const ALGORITHMS = [-8, -7, -257]
 const TIMEOUT_MS = 120_000
+
+/** An eighth of a broker's start, so it is loaded with the first sign-in. */
+const library = () => import('@simplewebauthn/server')
 
 /** Takes the challenge that an answer names, and says whether it was given for this. */
 export type TakeChallenge = (challenge: string) => Promise<boolean>
@@ -30,6 +26,7 @@ export async function creationOptions(
   challenge: string,
   existing: readonly StoredPasskey[],
 ): Promise<Record<string, unknown>> {
+  const { generateRegistrationOptions } = await library()
   return {
     ...(await generateRegistrationOptions({
       rpID: site.rpId,
@@ -53,6 +50,7 @@ export async function requestOptions(
   challenge: string,
   passkeys: readonly StoredPasskey[] = [],
 ): Promise<Record<string, unknown>> {
+  const { generateAuthenticationOptions } = await library()
   return {
     ...(await generateAuthenticationOptions({
       rpID: site.rpId,
@@ -76,6 +74,7 @@ export async function verifyCreation(
   take: TakeChallenge,
 ): Promise<NewPasskey> {
   checkNotFramed(response.response.clientDataJSON)
+  const { verifyRegistrationResponse } = await library()
   const { verified, registrationInfo } = await refusing(() =>
     verifyRegistrationResponse({
       response,
@@ -109,6 +108,7 @@ export async function verifyAssertion(
   take: TakeChallenge,
 ): Promise<Pick<StoredPasskey, 'counter' | 'backedUp'>> {
   checkNotFramed(response.response.clientDataJSON)
+  const { verifyAuthenticationResponse } = await library()
   const { verified, authenticationInfo } = await refusing(() =>
     verifyAuthenticationResponse({
       response,

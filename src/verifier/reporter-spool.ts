@@ -93,11 +93,15 @@ export async function writeSpool(
   { batches, lost }: Spooled,
   replace: boolean,
 ): Promise<void> {
+  const text = JSON.stringify({ version: 1, client, resource, lost, batches })
   const draft = `${file}.${randomBytes(8).toString('hex')}.draft`
   try {
-    await writeWhole(draft, JSON.stringify({ version: 1, client, resource, lost, batches }))
+    await writeWhole(draft, text)
     if (replace) await rename(draft, file)
-    else await link(draft, file).catch((error) => refuseOther(error, file))
+    else await takeName(draft, file, text)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    throw new Error(`${file} keeps the reports of another process: give each its own spoolFile`)
   } finally {
     await removeSpool(draft)
   }
@@ -110,9 +114,14 @@ export async function writeSpool(
   }
 }
 
-function refuseOther(error: NodeJS.ErrnoException, file: string): never {
-  if (error.code !== 'EEXIST') throw error
-  throw new Error(`${file} keeps the reports of another process: give each its own spoolFile`)
+/** Some file systems have no links. There, who starts meanwhile may find half of it, as damaged. */
+async function takeName(draft: string, file: string, text: string): Promise<void> {
+  try {
+    await link(draft, file)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw error
+    await writeWhole(file, text)
+  }
 }
 
 async function writeWhole(file: string, text: string): Promise<void> {
@@ -120,6 +129,9 @@ async function writeWhole(file: string, text: string): Promise<void> {
   try {
     await handle.writeFile(text)
     await handle.sync()
+  } catch (error) {
+    await removeSpool(file)
+    throw error
   } finally {
     await handle.close()
   }

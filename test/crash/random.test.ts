@@ -39,7 +39,7 @@ async function killAtRandom(lineage: Lineage, kills: number): Promise<number> {
 }
 
 it(`kill -9 of the broker at ${KILLS} random moments loses nothing that was acknowledged`, {
-  timeout: 600_000,
+  timeout: 900_000,
 }, async (t) => {
   const kills = Math.ceil(KILLS / lineages.length)
   const tokens = await Promise.all(lineages.map((lineage) => killAtRandom(lineage, kills)))

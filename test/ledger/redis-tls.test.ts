@@ -164,6 +164,8 @@ describe('a URL of Redis', () => {
     'redis://u:secret@h?tls=no',
     'redis://u:secret@h?enableOfflineQueue=true',
     'redis://u:secret@h#x',
+    'redis://u:secret@h?',
+    'redis://u:secret%@h',
   ]
   for (const url of refused) {
     it(`${url} is refused without being quoted`, () => {

@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
+import type { Ledger } from '../../src/ledger/ledger.ts'
 import { sqliteLedger } from '../../src/ledger/sqlite.ts'
 import { isRefusal, ledgerContract } from './contract.ts'
 
@@ -99,24 +100,31 @@ describe('the SQLite ledger', () => {
     database.close()
   })
 
-  it('however much is spent, the file holds at most twice what has not expired', async () => {
-    let now = 1_800_000_000
-    const file = join(folder, 'sweep.db')
-    const ledger = sqliteLedger({ file, clock: () => now })
-    await ledger.open()
-    const { DatabaseSync } = await import('node:sqlite')
-    for (let round = 0; round < 60; round++) {
-      now += 1
-      const ids = Array.from({ length: 200 }, () => randomUUID())
-      await Promise.all(ids.map((id) => ledger.spend(id, now + 5)))
-    }
-    await ledger.close()
-    const database = new DatabaseSync(file)
-    const sql = 'SELECT count(*) AS kept, sum(until > ?) AS live FROM mark'
-    const { kept, live } = database.prepare(sql).get(now) as { kept: number; live: number }
-    assert.ok(live >= 1000 && kept <= 2 * live, `${kept} of which ${live} are live`)
-    database.close()
-  })
+  const ways = {
+    spent: (ledger: Ledger, id: string, until: number) => ledger.spend(id, until),
+    // Two marks each.
+    used: (ledger: Ledger, id: string, until: number) => ledger.use(id, 1, id, until),
+  }
+  for (const [way, mark] of Object.entries(ways)) {
+    it(`however much is ${way}, the file holds at most twice what has not expired`, async () => {
+      let now = 1_800_000_000
+      const file = join(folder, `${way}.db`)
+      const ledger = sqliteLedger({ file, clock: () => now })
+      await ledger.open()
+      for (let round = 0; round < 100; round++) {
+        now += 1
+        const ids = Array.from({ length: 200 }, () => randomUUID())
+        await Promise.all(ids.map((id) => mark(ledger, id, now + 5)))
+      }
+      await ledger.close()
+      const { DatabaseSync } = await import('node:sqlite')
+      const database = new DatabaseSync(file)
+      const sql = 'SELECT count(*) AS kept, sum(until > ?) AS live FROM mark'
+      const { kept, live } = database.prepare(sql).get(now) as { kept: number; live: number }
+      assert.ok(live >= 1000 && kept <= 2 * live, `${kept} of which ${live} are live`)
+      database.close()
+    })
+  }
 
   it('killed at any moment, it has lost nothing that was acknowledged', async () => {
     const file = join(folder, 'killed.db')

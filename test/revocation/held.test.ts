@@ -103,10 +103,10 @@ describe('a heartbeat that overtakes a revocation on its way to the store is of 
     const clock = new BeatClock(() => now)
     const { origin } = clock
     clock.beat()
-    now -= 1
-    assert.ok(clock.beat() > now, 'as far as holders allow it goes on')
+    now -= 0.4
+    assert.ok(clock.beat() > now, 'by a little, it goes on')
     assert.equal(clock.origin, origin)
-    now -= 3600
+    now -= 0.6
     const first = clock.publish()
     assert.notEqual(clock.origin, origin)
     assert.equal(first.at, now)

@@ -113,6 +113,17 @@ describe('a revocation stops what it names, and nothing else', () => {
     assert.equal(h.outcome({ ...subject, session: 's', task: 'heard meanwhile' }), 'revoked')
   })
 
+  it('what was heard while a clock was wrong does not claim what is published until then', async () => {
+    const h = holder()
+    await h.beat(h.clock.now, 'o1')
+    h.clock.now += 3600
+    await h.beat(h.clock.now, 'o2')
+    h.clock.now -= 3600
+    assert.deepEqual(Object.keys(h.revocations.heard), ['o1'])
+    h.clock.now += 3599
+    assert.deepEqual(Object.keys(h.revocations.heard), ['o1', 'o2'])
+  })
+
   it('two that stop the same thing end one by one', async () => {
     const h = holder()
     await h.entry({ kind: 'session', value: 'sid-1' }, { until: h.clock.now + 5 })

@@ -23,7 +23,7 @@ export interface RunOptions {
  * @returns the exit code. A skip is a failure under CI: a suite that did not run has proved nothing.
  */
 export async function runFiles(files: readonly string[], options: RunOptions): Promise<0 | 1> {
-  const { atOnce, timeoutMs = 480_000 } = options
+  const { atOnce, timeoutMs = 900_000 } = options
   keepCompiled()
   const started = performance.now()
   const waiting = [...files]

@@ -167,8 +167,8 @@ for (const [title, sent, expected] of cases) {
 
 const moments: [string, number, string][] = [
   ['is valid', 0, 'allowed'],
-  ['has expired', 21, 'identity_invalid expiry'],
-  ['is not valid yet', -31, 'identity_invalid expiry'],
+  ['has expired', 30, 'identity_invalid expiry'],
+  ['is not valid yet', -60, 'identity_invalid expiry'],
 ]
 for (const [title, ahead, expected] of moments) {
   test(`a certificate that ${title} is looked at when the request comes: ${expected}`, async () => {

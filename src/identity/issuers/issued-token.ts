@@ -12,6 +12,7 @@ import {
   type VerificationKey,
   verifyJws,
 } from '../../token/jws.ts'
+import { isSubject } from '../workload-id.ts'
 import type { IssuerKeys } from './issuer-keys.ts'
 
 /** Longer than any token in use, short enough that refusing one costs nothing. */
@@ -19,8 +20,6 @@ export const MAX_TOKEN_BYTES = 16 * 1024
 export const CLOCK_SKEW_SECONDS = 5
 /** A day leaves room for every issuer in use and still bounds a theft. */
 const MAX_REMAINING_SECONDS = 24 * 60 * 60
-/** Ids are shown, logged and compared: nothing in them may be invisible (RFC 8725 §3.9). */
-const SUBJECT = /^[^\p{C}\p{Zl}\p{Zp}]{1,1024}$/u
 
 /** Header parameters that would choose the key, or what is signed, from outside (RFC 8725 §3.10). */
 export const REFUSED_PARAMETERS = ['jku', 'x5u', 'x5c', 'jwk', 'crit', 'b64', 'zip', 'enc']
@@ -121,7 +120,7 @@ function verifyWith(
   // (RFC 8725 §3.12; OpenID Connect Back-Channel Logout §2.4).
   if (claims.events !== undefined) refuseToken('typ')
   const { sub } = claims
-  if (typeof sub !== 'string' || !SUBJECT.test(sub)) refuseToken('subject')
+  if (typeof sub !== 'string' || !isSubject(sub)) refuseToken('subject')
   const times = readTimes(claims, rules)
   checkTimes(times, rules, now)
   if (times.expiresAt - now > MAX_REMAINING_SECONDS) refuseToken('expiry')

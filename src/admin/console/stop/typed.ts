@@ -1,5 +1,6 @@
 /** What somebody typed, as targets: by the very rules of the broker, so that a fault is named at once. */
 import { isSpiffeWorkload } from '../../../identity/spiffe-id.ts'
+import { isWorkloadId } from '../../../identity/workload-id.ts'
 import { isFarOff } from '../../../revocation/asked.ts'
 import { parseTarget } from '../../../revocation/target.ts'
 import type { Target } from '../api/types.ts'
@@ -59,7 +60,7 @@ function secondsOf(local: string): string {
 
 /** As the broker checks it: an id of another form is no workload's, and would stop nothing. */
 function checkAgent(value: string, beneath: boolean): void {
-  if (value.startsWith('oidc:') || isSpiffeWorkload(value)) return
+  if (isWorkloadId(value)) return
   if (beneath && isSpiffeWorkload(`${value}/any`)) return
   throw new Error(
     'an agent is named by its workload id, as in spiffe://corp.example/agents/bot; a whole trust domain is stopped as an issuer',
