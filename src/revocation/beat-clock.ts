@@ -27,6 +27,7 @@ export class BeatClock {
   readonly #clock: () => number
   readonly #pending = new Set<number>()
   #lastBeat = 0
+  #lastPublished = 0
   #origin = randomId()
 
   /** @param clock seconds since the epoch */
@@ -42,9 +43,13 @@ export class BeatClock {
   /** The time of what is about to be published; call `published` when it is, or has failed. */
   publish(): { readonly at: number; published(): void } {
     this.#notice()
-    let at = Math.max(this.#clock(), this.#lastBeat + AFTER_BEAT_SECONDS)
-    // One time each, so that one being published does not free another.
-    while (this.#pending.has(at)) at += LEAST_STEP_SECONDS
+    const at = Math.max(
+      this.#clock(),
+      this.#lastBeat + AFTER_BEAT_SECONDS,
+      // One time each: they have an order, and one being published does not free another.
+      this.#lastPublished + LEAST_STEP_SECONDS,
+    )
+    this.#lastPublished = at
     this.#pending.add(at)
     return { at, published: () => this.#pending.delete(at) }
   }
@@ -61,6 +66,7 @@ export class BeatClock {
   #notice(): void {
     if (this.#clock() >= this.#lastBeat - PUT_BACK_SECONDS) return
     this.#lastBeat = 0
+    this.#lastPublished = 0
     this.#origin = randomId()
   }
 }

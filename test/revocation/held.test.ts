@@ -98,6 +98,16 @@ describe('a heartbeat that overtakes a revocation on its way to the store is of 
     assert.ok(beats.every((at, index) => index === 0 || at > (beats[index - 1] ?? 0)))
   })
 
+  it('and what is published in one moment has an order too', () => {
+    const clock = new BeatClock(() => 1_800_000_000)
+    const times = Array.from({ length: 50 }, () => {
+      const { at, published } = clock.publish()
+      published()
+      return at
+    })
+    assert.ok(times.every((at, index) => index === 0 || at > (times[index - 1] ?? 0)))
+  })
+
   it('and in a new order once the clock was put back, or nobody would hear it for as long', () => {
     let now = 1_800_003_600
     const clock = new BeatClock(() => now)
