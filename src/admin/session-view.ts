@@ -53,10 +53,13 @@ function subjectOf({ id, workload, actors, principal, key, task, lastSeen }: Kep
   }
 }
 
-/** Whether a stop of the target would hit something that the session may still hold. */
+/**
+ * Whether a stop of the target would hit what the session may still hold as a whole. One token is not
+ * that: a session goes on with the next one.
+ */
 export function wouldHit(target: Target, session: Kept): boolean {
-  const { firstSeen, servers, lastAction } = session
-  const subject = { ...subjectOf(session), jti: lastAction?.jti, issuedAt: firstSeen }
+  const { firstSeen, servers } = session
+  const subject = { ...subjectOf(session), issuedAt: firstSeen }
   if (target.kind !== 'server') return hits(target, subject)
   return servers.some((server) => hits(target, { ...subject, server }))
 }

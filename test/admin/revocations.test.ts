@@ -235,7 +235,9 @@ test('only people are asked to touch', async () => {
 test('a preview names the live sessions that would stop, and changes nothing', async () => {
   const fresh = await openRig()
   try {
-    const at = (server: string) => [{ at: now, outcome: 'spent' as const, by: 't', server }]
+    const at = (server: string) => [
+      { at: now, outcome: 'spent' as const, by: 't', server, jti: 'one-token' },
+    ]
     await fresh.seen(
       { id: 'p1', workload: `${BOT}/p`, actions: at(RESOURCE) },
       { id: 'p2', workload: `${BOT}/p/q`, actions: at(OTHER), principal: 'user:corp:alice' },
@@ -249,6 +251,8 @@ test('a preview names the live sessions that would stop, and changes nothing', a
       [{ kind: 'agent', value: `${BOT}/p/q`, principal: 'user:corp:alice' }, [`${BOT}/p/q`]],
       [{ kind: 'server', value: OTHER }, [`${BOT}/p-q`, `${BOT}/p/q`]],
       [{ kind: 'session', value: 'p3' }, [`${BOT}/p-q`]],
+      // Its session goes on.
+      [{ kind: 'jti', value: 'one-token' }, []],
       [{ kind: 'issuer', value: 'user:corp' }, [`${BOT}/p/q`]],
       [
         { kind: 'before', value: String(Math.ceil(Date.now() / 1000)) },

@@ -116,6 +116,18 @@ test('a double click stops once, and what came of it stays on the screen', { ski
   stops.end()
 })
 
+test('who begins to work while the dialog is open is in what it will hit', { skip }, async () => {
+  await open('task', 'newcomers')
+  await dialog().getByText('No session is live').waitFor()
+  const first = await site.agent('/agents/newcomer-1', 'newcomers')
+  await first.call('list_notes')
+  await dialog().getByText('Stops 1 live session now').waitFor()
+  const second = await site.agent('/agents/newcomer-2', 'newcomers')
+  await second.call('list_notes')
+  await dialog().getByText('Stops 2 live sessions now').waitFor()
+  nothingWrong(tab.complaints)
+})
+
 test('while the broker is away nothing is taken for stopped, and once it is back it is stopped once', {
   skip,
 }, async () => {

@@ -1,11 +1,13 @@
 import { useEffect, useState } from 'preact/hooks'
 import { ApiProblem, ask } from '../api/client.ts'
+import { onEvent } from '../api/events.ts'
 import type { Preview, Target } from '../api/types.ts'
 import { Notice, ProblemNote } from '../ui/state.tsx'
 import { counted, shortId, shortServer } from '../ui/text.ts'
 import { targetText } from './target-text.ts'
 
 const AFTER_MS = 200
+const AGAIN_MS = 1000
 const NAMED = 6
 
 export interface Previewed {
@@ -13,7 +15,7 @@ export interface Previewed {
   readonly problem: ApiProblem | undefined
 }
 
-/** What these targets would hit now, asked for again whenever they change. */
+/** What these targets would hit now, asked for again whenever they change, or sessions do. */
 export function usePreview(targets: readonly Target[]): Previewed {
   const [previewed, set] = useState<Previewed>({ value: undefined, problem: undefined })
   const key = JSON.stringify(targets)
@@ -22,18 +24,34 @@ export function usePreview(targets: readonly Target[]): Previewed {
     set({ value: undefined, problem: undefined })
     if (targets.length === 0 || targets.length > 200) return
     const stop = new AbortController()
-    const timer = setTimeout(() => {
-      const options = { method: 'POST', body: { targets }, signal: stop.signal } as const
-      ask<Preview>('/revocations/preview', options).then(
-        (value) => set({ value, problem: undefined }),
-        (error: unknown) => {
-          if (error instanceof ApiProblem) set({ value: undefined, problem: error })
-        },
-      )
-    }, AFTER_MS)
+    let happened = false
+    const look = async (background: boolean) => {
+      happened = false
+      const request = { method: 'POST', body: { targets }, signal: stop.signal } as const
+      try {
+        const value = await ask<Preview>('/revocations/preview', { ...request, background })
+        set({ value, problem: undefined })
+      } catch (error) {
+        // What was found stays, and is looked at again, while the broker cannot be asked.
+        if (background) happened = true
+        else if (error instanceof ApiProblem) set({ value: undefined, problem: error })
+      }
+      if (!stop.signal.aborted) timer = setTimeout(again, AGAIN_MS)
+    }
+    // Who begins or ends while somebody reads the dialog is in it a moment later.
+    const again = () => {
+      if (happened) look(true)
+      else timer = setTimeout(again, AGAIN_MS)
+    }
+    let timer = setTimeout(look, AFTER_MS, false)
+    const note = () => {
+      happened = true
+    }
+    const ends = [onEvent('session', note), onEvent('revocation', note)]
     return () => {
       clearTimeout(timer)
       stop.abort()
+      for (const end of ends) end()
     }
   }, [key])
   return previewed
