@@ -14,6 +14,8 @@ const SLOWEST = 10
 export interface RunOptions {
   /** How many files run at once. */
   readonly atOnce: number
+  /** Whether a file that failed beside others may be tried once more with the machine to itself. */
+  readonly mayTryAlone?: (file: string) => boolean
   /** For a file, and for each of its tests. */
   readonly timeoutMs?: number
 }
@@ -59,6 +61,13 @@ export async function runFiles(files: readonly string[], options: RunOptions): P
     if (quietMs > QUIET_MS) console.log(`still running: ${[...running].join(', ')}`)
   }, QUIET_MS)
   await Promise.all(Array.from({ length: atOnce }, worker))
+  for (const [index, { ok, file, failed }] of outcomes.entries()) {
+    if (ok || options.mayTryAlone?.(file) !== true) continue
+    const alone = await runFile(file, { timeoutMs, signal: stopping.signal })
+    if (alone.ok) outcomes[index] = alone
+    console.log(`writ: ${alone.ok ? 'passed' : 'failed'} alone, after it failed beside others:`)
+    console.log(`    ${lineOf(alone)}: ${failed.join('\n    ')}`)
+  }
   clearInterval(watch)
   return summary(outcomes, (performance.now() - started) / 1000)
 }
