@@ -36,7 +36,8 @@ function fileOf(file: string | undefined): string {
   return file === undefined ? '' : relative('', file)
 }
 
-function causeOf(error: Error): string {
+/** Why a test failed, as its own error says it; the runner's is around that. */
+export function causeOf(error: Error): string {
   const cause =
     error.cause instanceof Error
       ? (error.cause.stack ?? error.cause.message)

@@ -1,5 +1,6 @@
 /** One test file in a process of its own, and what became of its tests. */
 import { run } from 'node:test'
+import { causeOf } from './report.ts'
 
 /** The end of what a file printed is kept, to be shown when it fails. */
 const PRINTED_CHARS = 2000
@@ -59,12 +60,4 @@ export async function runFile(file: string, options: FileOptions): Promise<Outco
   if (!hasEnded && failed.length === 0) failed.push('it ended before its tests did')
   const seconds = (performance.now() - started) / 1000
   return { file, ok: ok && failed.length === 0, seconds, passed, failed, skipped, said, printed }
-}
-
-function causeOf(error: Error): string {
-  const cause =
-    error.cause instanceof Error
-      ? (error.cause.stack ?? error.cause.message)
-      : String(error.cause ?? error)
-  return cause.split('\n').slice(0, 12).join('\n    ')
 }

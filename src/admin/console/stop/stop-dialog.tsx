@@ -3,7 +3,7 @@ import { ApiProblem, ask } from '../api/client.ts'
 import type { NewRevocations, Page, Revocation, Session, Target } from '../api/types.ts'
 import { Command } from '../ui/copy.tsx'
 import { Dialog } from '../ui/dialog.tsx'
-import { Field } from '../ui/field.tsx'
+import { Field, focusWrong } from '../ui/field.tsx'
 import { Icon } from '../ui/icon.tsx'
 import { useAction } from '../ui/load.ts'
 import { ProblemNote } from '../ui/state.tsx'
@@ -98,8 +98,7 @@ function StopForm({ sessions, onDone, onCancel }: FormProps) {
         setAsked(true)
         const whole = reason.trim() !== '' && endProblem(end, Date.now() / 1000) === undefined
         if (targets.length > 0 && whole && !tooMany && !busy) run(stop)
-        // Once what is wrong is marked.
-        else setTimeout(() => form.current?.querySelector<HTMLElement>('[aria-invalid]')?.focus())
+        else focusWrong(form.current)
       }}
     >
       <div class="dialog-body">

@@ -108,3 +108,8 @@ function optional<T extends object>(values: T): { [K in keyof T]?: NonNullable<T
     Object.entries(values).filter(([, value]) => value !== undefined),
   ) as never
 }
+
+/** Leads to the first field of a form that is wrong, once it is marked. */
+export function focusWrong(form: HTMLFormElement | null): void {
+  setTimeout(() => form?.querySelector<HTMLElement>('[aria-invalid]')?.focus())
+}

@@ -1,6 +1,7 @@
 import type { ComponentChildren } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { Dialog } from './dialog.tsx'
+import { focusWrong } from './field.tsx'
 import { Icon } from './icon.tsx'
 import { useAction } from './load.ts'
 import { ProblemNote } from './state.tsx'
@@ -46,8 +47,7 @@ export function TouchDialog({
           event.preventDefault()
           setAsked(true)
           if (whole && !busy) run(action)
-          // Once what is wrong is marked.
-          else setTimeout(() => form.current?.querySelector<HTMLElement>('[aria-invalid]')?.focus())
+          else focusWrong(form.current)
         }}
       >
         <div class="dialog-body">
