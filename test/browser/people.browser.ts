@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { Browser, Page } from 'playwright-core'
 import { openTab, skipWithoutChromium, startChromium, type Tab } from './chromium.ts'
-import { enrol, nothingWrong, signIn } from './people.ts'
+import { enrol, nothingWrong, signIn, untilTrue } from './people.ts'
 import { type ConsoleSite, startSite } from './site.ts'
 
 const skip = skipWithoutChromium
@@ -113,7 +113,7 @@ test('a touch that is cancelled changes nothing, the dialog says so, and Enter t
   const dialog = page.getByRole('dialog')
   await dialog.getByText('The passkey was not touched; nothing was done').waitFor()
   assert.deepEqual(asked.splice(0), ['POST /v1/touch'])
-  assert.equal(await page.evaluate('document.activeElement.textContent'), 'Change role')
+  await untilTrue(page, `document.activeElement.textContent === 'Change role'`)
   await page.keyboard.press('Enter')
   await page.getByText('Vera is admin now').waitFor()
   await dialog.waitFor({ state: 'detached' })

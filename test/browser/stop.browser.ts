@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { Browser, Page, Request } from 'playwright-core'
 import { openTab, skipWithoutChromium, startChromium, type Tab } from './chromium.ts'
-import { enrol, nothingWrong, signIn } from './people.ts'
+import { enrol, nothingWrong, signIn, untilTrue } from './people.ts'
 import { picture } from './pictures.ts'
 import { type ConsoleSite, startSite } from './site.ts'
 
@@ -107,7 +107,7 @@ test('what is stopped stays so for whoever has the cookie and no passkey, or can
   await page.getByLabel('Reason').fill('Never mind')
   await page.keyboard.press('Enter')
   await page.getByText('The passkey was not touched; nothing was done').waitFor()
-  assert.equal(await page.evaluate('document.activeElement.textContent'), 'Undo')
+  await untilTrue(page, `document.activeElement.textContent === 'Undo'`)
   await page.keyboard.press('Escape')
   await page.getByRole('dialog').waitFor({ state: 'detached' })
   await page.reload()

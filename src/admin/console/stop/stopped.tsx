@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { ask } from '../api/client.ts'
 import { onEvent } from '../api/events.ts'
 import type { Revocation, RevocationDetail } from '../api/types.ts'
@@ -58,7 +58,7 @@ interface StoppedProps {
 export function Stopped({ revocations, onClose }: StoppedProps) {
   const { holding, all } = useHolding(revocations)
   const button = useRef<HTMLButtonElement>(null)
-  useEffect(() => button.current?.focus(), [])
+  useLayoutEffect(() => button.current?.focus(), [])
   const complete = all > 0 && holding >= all
   return (
     <div class="dialog">

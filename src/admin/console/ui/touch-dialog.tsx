@@ -1,5 +1,5 @@
 import type { ComponentChildren } from 'preact'
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { Dialog } from './dialog.tsx'
 import { focusWrong } from './field.tsx'
 import { Icon } from './icon.tsx'
@@ -34,8 +34,9 @@ export function TouchDialog({
   const { busy, problem, run } = useAction()
   const form = useRef<HTMLFormElement>(null)
   const submit = useRef<HTMLButtonElement>(null)
-  // The button was off meanwhile and lost the focus: who cancelled the touch tries again with Enter.
-  useEffect(() => {
+  // The button was off meanwhile and lost the focus: who cancelled the touch tries again with Enter,
+  // from the moment the refusal shows.
+  useLayoutEffect(() => {
     if (!busy && problem !== undefined) submit.current?.focus()
   }, [busy, problem])
   return (
