@@ -7,8 +7,8 @@
  */
 import { assertionSpendId, assertionVerifier } from '../identity/client-assertion.ts'
 import type { Ledger } from '../ledger/ledger.ts'
+import type { Form } from '../lib/form.ts'
 import { Refusal, refuse } from '../refusal.ts'
-import type { Form } from './form.ts'
 import type { Client } from './parts.ts'
 
 export const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'

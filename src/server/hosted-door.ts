@@ -2,16 +2,15 @@
  * Grants that oidc-provider answers. Their DPoP proof is verified and spent here before it sees them:
  * one implementation of the twelve checks, one nonce, one atomic replay detection for all doors.
  */
-import { PassThrough } from 'node:stream'
 import type { Context, Next } from 'koa'
 import type { Broker } from '../exchange/broker.ts'
 import { spendSenderProof, verifySenderProof } from '../exchange/sender-proof.ts'
+import { type Form, withBody } from '../lib/form.ts'
 import { headerValues } from '../lib/raw-headers.ts'
 import { Refusal } from '../refusal.ts'
 import type { VerifiedProof } from '../token/dpop.ts'
 import { note } from './answer.ts'
 import type { Visit } from './exchange-door.ts'
-import type { Form } from './form.ts'
 import { isSpiffeClient } from './presented-client.ts'
 
 /** What the hosted grants know about the sender, put on the koa context here. */
@@ -56,7 +55,7 @@ export function hostedDoor(
     async answer({ ctx, next, bytes, visit, now }) {
       const proof = await spendProof(ctx, now)
       ctx.state.proven = { proof, now } satisfies Proven
-      replay(ctx, bytes)
+      ctx.req = withBody(ctx.req, bytes)
       await next()
       if (ctx.state.refused instanceof Refusal) throw ctx.state.refused
       if (ctx.status === 200) return 'issued'
@@ -82,18 +81,4 @@ export function hostedDoor(
 
 interface HostedError {
   readonly error?: unknown
-}
-
-/**
- * Gives oidc-provider the body that was already read: it reads `ctx.req` as a stream. (It would take
- * a parsed `req.body` as well, but tells the operator on each start not to do that.)
- */
-function replay(ctx: Context, bytes: Buffer): void {
-  const stream = new PassThrough()
-  stream.end(bytes)
-  ctx.req = Object.create(ctx.req, {
-    readable: { value: true },
-    readableEncoding: { value: null },
-    iterator: { value: stream.iterator.bind(stream) },
-  })
 }

@@ -3,12 +3,13 @@
  * tokens.
  */
 import type { Context } from 'koa'
+import type { Form } from '../lib/form.ts'
 import type { JsonObject } from '../lib/json.ts'
 import { Refusal, refuse } from '../refusal.ts'
 import { answerError, note } from './answer.ts'
+import { takeForm } from './body.ts'
 import type { AuthenticateClient } from './client-auth.ts'
 import { wireError } from './errors.ts'
-import { type Form, receiveForm } from './form.ts'
 import { answerForm, INTROSPECTION_JWT, signIntrospection } from './introspect-jwt.ts'
 import { type IssuedToken, readIssued } from './issued.ts'
 import type { BrokerParts, Client } from './parts.ts'
@@ -116,7 +117,7 @@ function withClient(desk: TokenDesk, door: string, answer: Answer) {
     const now = desk.clock()
     ctx.set('Cache-Control', 'no-store')
     try {
-      const { form } = await receiveForm(ctx.req, BODY_BYTES)
+      const { form } = await takeForm(ctx.req, BODY_BYTES)
       const client = await desk.authenticate(form, now)
       await answer(ctx, client, form, now)
     } catch (error) {

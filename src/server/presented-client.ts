@@ -5,9 +5,9 @@
  * checks must not look as if it had been accepted (RFC 6749 §3.2.1).
  */
 import type { PresentedClient } from '../identity/presented.ts'
+import type { Form } from '../lib/form.ts'
 import { refuse } from '../refusal.ts'
 import { ASSERTION_TYPE } from './client-auth.ts'
-import type { Form } from './form.ts'
 
 const JWT_SPIFFE_ASSERTION = 'urn:ietf:params:oauth:client-assertion-type:jwt-spiffe'
 

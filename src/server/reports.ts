@@ -21,8 +21,8 @@ import {
 } from '../sessions/report.ts'
 import { localKeySet } from '../token/key-set.ts'
 import { answerError, note } from './answer.ts'
+import { takeBody } from './body.ts'
 import { wireError } from './errors.ts'
-import { readBody } from './form.ts'
 import type { Client } from './parts.ts'
 import type { Answer } from './routes.ts'
 
@@ -81,11 +81,5 @@ async function receiveReport({ req }: Context): Promise<string> {
   if (req.headers['content-type'] !== REPORT_MEDIA_TYPE) {
     refuse({ code: 'request_malformed', detail: `expected ${REPORT_MEDIA_TYPE}` })
   }
-  if (req.headers['content-encoding'] !== undefined) {
-    refuse({ code: 'request_malformed', detail: 'content-encoding is not supported' })
-  }
-  if (Number(req.headers['content-length'] ?? 0) > MAX_REPORT_BYTES) {
-    refuse({ code: 'request_too_large', limitBytes: MAX_REPORT_BYTES })
-  }
-  return (await readBody(req, MAX_REPORT_BYTES)).toString('latin1')
+  return (await takeBody(req, MAX_REPORT_BYTES)).toString('latin1')
 }

@@ -2,10 +2,10 @@
 import type { ExchangeRequest } from '../exchange/broker.ts'
 import { JWT_TOKEN_TYPE } from '../exchange/prove.ts'
 import type { PresentedToken } from '../identity/presented.ts'
+import type { Form } from '../lib/form.ts'
 import { type Json, JsonError, parseJson } from '../lib/json.ts'
 import { refuse } from '../refusal.ts'
 import { DELEGATION_TOKEN_TYPE } from '../token/delegation.ts'
-import type { Form } from './form.ts'
 
 export const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
 export const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer'

@@ -6,10 +6,10 @@ import type { Context, Next } from 'koa'
 import type { Broker } from '../exchange/broker.ts'
 import { Refusal, refuse } from '../refusal.ts'
 import { answerError, note } from './answer.ts'
+import { takeForm } from './body.ts'
 import type { Certificates } from './client-certificate.ts'
 import { wireError } from './errors.ts'
 import { exchangeDoor, type Visit } from './exchange-door.ts'
-import { receiveForm } from './form.ts'
 import { hostedDoor } from './hosted-door.ts'
 import type { Metrics } from './metrics.ts'
 
@@ -57,7 +57,7 @@ export function tokenEndpoint(
   }
 
   async function answer(ctx: Context, next: Next, visit: Visit, now: number): Promise<string> {
-    const { form, bytes } = await receiveForm(ctx.req, endpoint.bodyBytes)
+    const { form, bytes } = await takeForm(ctx.req, endpoint.bodyBytes)
     const grant = form.get('grant_type')
     if (grant === undefined) refuse({ code: 'request_malformed', detail: 'grant_type is missing' })
     if (hosted.takes(form)) {

@@ -1,11 +1,11 @@
-/** Bodies of requests to the admin side: small, of one type, read once. */
-import { PassThrough } from 'node:stream'
+/** Bodies of requests to the admin side: small, of one type, and what is wrong with one is a refusal. */
+import type { IncomingMessage } from 'node:http'
 import type { Context } from 'koa'
+import * as body from '../lib/form.ts'
 import { isJsonObject, JsonError, type JsonObject, parseJson } from '../lib/json.ts'
-import { AdminRefusal, refuseAdmin } from './admin-refusal.ts'
+import { refuseAdmin } from './admin-refusal.ts'
 
 const MAX_BODY_BYTES = 32 * 1024
-const FORM_TYPE = /^application\/x-www-form-urlencoded(?:\s*;\s*charset="?utf-8"?)?\s*$/i
 const JSON_TYPE = /^application\/json(?:\s*;\s*charset="?utf-8"?)?\s*$/i
 
 /** @throws {AdminRefusal} request_invalid, request_too_large */
@@ -21,65 +21,33 @@ export async function receiveJson(ctx: Context): Promise<JsonObject> {
 }
 
 /**
- * Parameters of an OAuth request (RFC 6749 §3.2), each once. Whatever is not ASCII stands in them as
- * `%` and digits; a byte order mark, which readers skip or do not, would make two names of one.
+ * The parameters of an OAuth request, as the broker reads them (`lib/form.ts`).
  *
  * @throws {AdminRefusal} request_invalid, request_too_large
  */
-export async function receiveForm(
-  ctx: Context,
-): Promise<{ form: ReadonlyMap<string, string>; bytes: Buffer }> {
-  checkType(ctx, FORM_TYPE, 'application/x-www-form-urlencoded')
-  const bytes = await receive(ctx, MAX_BODY_BYTES)
-  if (bytes.some((byte) => byte > 0x7f)) {
-    refuseAdmin({ code: 'request_invalid', pointer: '', detail: 'expected ASCII' })
-  }
-  const form = new Map<string, string>()
-  for (const [name, value] of new URLSearchParams(bytes.toString('latin1'))) {
-    if (form.has(name)) {
-      refuseAdmin({ code: 'request_invalid', pointer: name, detail: 'given twice' })
-    }
-    form.set(name, value)
-  }
-  return { form, bytes }
+export async function receiveForm({ req }: Context): Promise<body.ReceivedForm> {
+  return body.receiveForm(req, MAX_BODY_BYTES).catch((error) => refuseBody(error, MAX_BODY_BYTES))
 }
 
 /** A page of another origin cannot send this type without being asked first. */
-export function checkJsonType(ctx: Context): void {
-  checkType(ctx, JSON_TYPE, 'application/json')
+export function checkJsonType({ req }: Context): void {
+  if (JSON_TYPE.test(req.headers['content-type'] ?? '')) return
+  refuseAdmin({ code: 'request_invalid', pointer: '', detail: 'expected application/json' })
 }
 
-function checkType(ctx: Context, type: RegExp, name: string): void {
-  const encoded = ctx.req.headers['content-encoding'] !== undefined
-  if (!encoded && type.test(ctx.req.headers['content-type'] ?? '')) return
-  refuseAdmin({ code: 'request_invalid', pointer: '', detail: `expected ${name}` })
+/** @throws {AdminRefusal} request_too_large; request_invalid when it is compressed or was cut short */
+export async function receive({ req }: Context, limitBytes: number): Promise<Buffer> {
+  return body.readBody(req, limitBytes).catch((error) => refuseBody(error, limitBytes))
 }
 
-/** @throws {AdminRefusal} request_too_large; request_invalid when it was cut short */
-export async function receive(ctx: Context, limitBytes: number): Promise<Buffer> {
-  const chunks: Buffer[] = []
-  let length = 0
-  try {
-    // The connection stays, so that the refusal can be told.
-    for await (const chunk of ctx.req.iterator({ destroyOnReturn: false })) {
-      length += chunk.length
-      if (length > limitBytes) refuseAdmin({ code: 'request_too_large', limitBytes })
-      chunks.push(chunk)
-    }
-  } catch (error) {
-    if (error instanceof AdminRefusal) throw error
-    refuseAdmin({ code: 'request_invalid', pointer: '', detail: 'the body was cut short' })
-  }
-  return Buffer.concat(chunks)
+function refuseBody(error: unknown, limitBytes: number): never {
+  if (!(error instanceof body.BodyError)) throw error
+  if (error.fault === 'too_large') refuseAdmin({ code: 'request_too_large', limitBytes }, error)
+  const { parameter, message } = error
+  refuseAdmin({ code: 'request_invalid', pointer: parameter, detail: message }, error)
 }
 
 /** A request like this one whose body can be read again, as oidc-provider does. */
-export function withBody(ctx: Context, bytes: Buffer): Context['req'] {
-  const stream = new PassThrough()
-  stream.end(bytes)
-  return Object.create(ctx.req, {
-    readable: { value: true },
-    readableEncoding: { value: null },
-    iterator: { value: stream.iterator.bind(stream) },
-  })
+export function withBody({ req }: Context, bytes: Buffer): IncomingMessage {
+  return body.withBody(req, bytes)
 }
