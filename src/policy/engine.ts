@@ -10,7 +10,7 @@ import { Refusal, refuse } from '../refusal.ts'
 import { type Cedar, loadCedar } from './cedar.ts'
 import type { CheckedPolicy, PolicyFile } from './check.ts'
 import { type Decider, type Decision, EngineFailure, Places } from './decider.ts'
-import { readPolicies, stampOf } from './directory.ts'
+import { readDirectory, stampOf } from './directory.ts'
 import { checkFiles } from './dry-run.ts'
 import type { DecisionInput } from './request.ts'
 
@@ -154,32 +154,22 @@ class LivePolicies implements Policies {
   }
 
   async #look(): Promise<void> {
-    try {
-      const stamp = await stampOf(this.#options.directory)
-      // Files are written one after the other and each in pieces, and half of a set of policies can
-      // permit what the whole forbids. So a change counts when the next look finds it unchanged.
-      const settled = stamp === this.#unsettled
-      this.#unsettled = stamp
-      if (settled && stamp !== this.#stamp) await this.reload()
-    } catch (error) {
-      // Said once: the stamp of an unreadable directory is remembered like any other.
-      const stamp = `unreadable: ${(error as Error).message}`
-      if (stamp === this.#stamp) return
-      this.#stamp = stamp
-      this.#options.onProblem?.([(error as Error).message])
-    }
+    const stamp = await stampOf(this.#options.directory)
+    // Files are written one after the other and each in pieces, and half of a set of policies can
+    // permit what the whole forbids. So a change counts when the next look finds it unchanged.
+    const settled = stamp === this.#unsettled
+    this.#unsettled = stamp
+    if (settled && stamp !== this.#stamp) await this.reload()
   }
 
   async #reload(catalogue: Catalogue | undefined): Promise<Reloaded> {
     if (this.#closed) return { ok: false, problems: ['closed'] }
     const problems: string[] = []
     try {
-      // Taken before the files are read: a write in between shows as a change at the next look.
-      this.#stamp = await stampOf(this.#options.directory)
-      const files = await readPolicies(this.#options.directory)
-      if ((await stampOf(this.#options.directory)) !== this.#stamp) {
-        throw new Error(`${this.#options.directory} changed while it was read`)
-      }
+      const reading = await readDirectory(this.#options.directory)
+      this.#stamp = reading.stamp
+      if ('problem' in reading) throw reading.problem
+      const { files } = reading
       const against = catalogue ?? this.#catalogue
       const answer = await checkFiles(files, against)
       if (answer.ok) {
