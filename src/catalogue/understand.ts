@@ -58,6 +58,9 @@ function find(server: PinnedServer, action: Action): PinnedDefinition | undefine
     case 'tasks/cancel':
     case 'tasks/result':
       return undefined
+    default:
+      // A method that nobody has thought about here has no definition that could allow it.
+      return refuse(unknown(action))
   }
 }
 

@@ -2,8 +2,9 @@
  * Which resource URIs a pinned template names: the reverse of RFC 6570, levels 1 and 2, and stricter.
  *
  * `{name}` stands for one path segment or less, `{+name}` for a path. Neither may be empty, climb
- * (`..`) or hide a separator in percent-encoding, because servers decode before they open. For the same
- * reason there is one spelling: `%61dmin` is `admin` to a server and would be another URI to a policy.
+ * (`..`), begin anew (`//`, which joins of paths take for the root) or hide a separator in
+ * percent-encoding, because servers decode before they open. For the same reason there is one
+ * spelling: `%61dmin` is `admin` to a server and would be another URI to a policy.
  */
 
 import { compilePattern } from './schema/pattern.ts'
@@ -16,7 +17,9 @@ const PATH = String.raw`(?:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})
 const HIDDEN = /%(?:2[EeFf5]|5[Cc]|[01][0-9A-Fa-f]|7[Ff])/
 /** An encoded letter, digit, `-`, `_` or `~` (RFC 3986 §2.3), or hexadecimal digits in lower case (§2.1). */
 const SPELT_OTHERWISE = /%(?:2D|3[0-9]|[46][1-9A-F]|[57][0-9A]|5F|7E|[0-9A-F]?[a-f])/
-const CLIMBS = /(?:^|[/?#])\.{1,2}(?:[/?#]|$)/
+const CLIMBS = /(?:^|[/?#])\.{1,2}(?:[/?#;]|$)/
+/** An empty segment, save where an authority begins: behind a scheme, also one within. */
+const BEGINS_ANEW = /[^:/]\/\//
 
 export type TemplateMatch = (uri: string) => boolean
 
@@ -40,7 +43,8 @@ export function compileTemplate(template: string): TemplateMatch {
   // Linear, because a template with many expressions can split one text in very many ways.
   const fits = compilePattern(pattern)
   return (uri) =>
-    fits.test(uri) && !HIDDEN.test(uri) && !SPELT_OTHERWISE.test(uri) && !CLIMBS.test(uri)
+    fits.test(uri) &&
+    ![HIDDEN, SPELT_OTHERWISE, CLIMBS, BEGINS_ANEW].some((wrong) => wrong.test(uri))
 }
 
 function literal(text: string): string {

@@ -32,7 +32,7 @@ export function vetDefinition(
 ): string | undefined {
   try {
     vetName(kind, definition)
-    if (canonicalText(definition).length > MAX_DEFINITION_BYTES) {
+    if (Buffer.byteLength(canonicalText(definition)) > MAX_DEFINITION_BYTES) {
       return `is larger than ${MAX_DEFINITION_BYTES} bytes`
     }
     for (const member of ['description', 'mimeType']) {

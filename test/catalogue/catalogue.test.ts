@@ -107,6 +107,11 @@ const REFUSED: readonly [string, object | string, RegExp][] = [
     /larger than/,
   ],
   [
+    'one of fewer characters than bytes',
+    withSchema({ type: 'object', description: 'ä'.repeat(150_000) }),
+    /larger than/,
+  ],
+  [
     'a deep schema',
     withSchema({ type: 'object', not: JSON.parse(`${'{"not":'.repeat(60)}true${'}'.repeat(60)}`) }),
     /deeper|deep/,

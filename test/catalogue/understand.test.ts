@@ -69,6 +69,11 @@ const REFUSED: readonly [string, Action, string][] = [
     'action_unknown',
   ],
   ['a resource nobody pinned', read('other://x'), 'action_unknown'],
+  [
+    'a method that no one has thought about',
+    call('search', { q: 'a' }, { method: 'tools/later' as 'tools/call' }),
+    'action_unknown',
+  ],
   ['a missing argument', call('search'), 'arguments_invalid'],
   ['an argument of another type', call('search', { q: 1 }), 'arguments_invalid'],
   ['an argument nobody declared', call('search', { q: 'a', admin: true }), 'arguments_invalid'],
@@ -159,6 +164,11 @@ const TEMPLATES: readonly [string, string, boolean][] = [
   ['file:///srv/{+path}', 'file:///srv/../etc/passwd', false],
   ['file:///srv/{+path}', 'file:///srv/a/..', false],
   ['file:///srv/{+path}', 'file:///srv/a\\..\\b', false],
+  ['file:///srv/{+path}', 'file:///srv/a/..;/b', false],
+  ['file:///srv/{+path}', 'file:///srv//etc/passwd', false],
+  ['file:///srv/{+path}', 'file:///srv/a//b', false],
+  ['file:///{+path}', 'file:///etc/hosts', true],
+  ['view:{+uri}', 'view:https://a.example/b', true],
   ['a.b://{x}', 'aXb://1', false],
 ]
 test('a template names what it says and nothing beside or above it', () => {
