@@ -31,7 +31,11 @@ export interface FileSink extends AuditSink {
 
 /** A process's own audit log. */
 export interface AuditLog extends FileSink {
-  /** Continues in a new file: after a failure, or to rotate. Records already submitted are flushed first. */
+  /**
+   * Continues in a new file: after a failure, or to rotate. Records already submitted are flushed first.
+   *
+   * @throws {Error} (as a rejection) when no file can be made, and the old one goes on; when it is closed
+   */
   reopen(): Promise<void>
 }
 
@@ -61,10 +65,18 @@ export async function openAuditLog(options: {
   const create = async () => {
     const file = join(options.directory, fileName(options.origin))
     const sink = new OpenFile(file, openAppending(file, constants.O_EXCL))
-    await flushDirectory(options.directory)
+    try {
+      await flushDirectory(options.directory)
+    } catch (error) {
+      await sink.close()
+      throw error
+    }
     return sink
   }
   let current = await create()
+  // One after the other: each closes the file before its own, and closing the log closes the last.
+  let reopened: Promise<void> = Promise.resolve()
+  let closed = false
   return {
     get file() {
       return current.file
@@ -73,12 +85,21 @@ export async function openAuditLog(options: {
       return current.failure
     },
     record: (record) => current.record(record),
-    async reopen() {
-      const previous = current
-      current = await create()
-      await previous.close()
+    reopen() {
+      if (closed) return Promise.reject(new Error('the audit log is closed'))
+      const mine = reopened.then(async () => {
+        const previous = current
+        current = await create()
+        await previous.close()
+      })
+      reopened = mine.catch(() => undefined)
+      return mine
     },
-    close: () => current.close(),
+    async close() {
+      closed = true
+      await reopened
+      await current.close()
+    },
   }
 }
 

@@ -7,6 +7,7 @@ import {
   open,
   readdir,
   readFile,
+  readlink,
   rm,
   stat,
   symlink,
@@ -197,4 +198,23 @@ test('a process killed while it writes loses nothing it was told is recorded', a
     acknowledged.filter((name) => !kept.has(name)),
     [],
   )
+})
+
+test('however many reopen a log at once, one file is open, and none when it is closed', async () => {
+  const own = join(directory, 'turns')
+  const log = await openAuditLog({ directory: own, origin: 'turns' })
+  const open = async () => {
+    const names = await readdir('/proc/self/fd')
+    const links = names.map((name) => readlink(join('/proc/self/fd', name)).catch(() => ''))
+    return (await Promise.all(links)).filter((file) => file.startsWith(own))
+  }
+  const all = [log.reopen(), log.reopen(), log.record(record('between')), log.reopen()]
+  await Promise.all(all)
+  assert.deepEqual(await open(), [log.file])
+  const late = log.reopen()
+  await log.close()
+  await late
+  assert.deepEqual(await open(), [])
+  await assert.rejects(log.reopen(), /closed/)
+  await assert.rejects(log.record(record('late')), isUnavailable)
 })
