@@ -9,7 +9,6 @@ import { backwardLines } from './backward-lines.ts'
 import { cursorOf, type Place, parseCursor, refuseCursor } from './cursor.ts'
 import { type AuditFilter, type AuditPage, OUTCOMES } from './schemas/audit.ts'
 
-const LIST = 'audit'
 /** Looked at for one page of an answer. */
 const MOST_LINES = 20_000
 const MOST_BYTES = 16 * 1024 * 1024
@@ -17,22 +16,28 @@ const MOST_BYTES = 16 * 1024 * 1024
 const FILE = /^[A-Za-z0-9.-]{1,200}\.jsonl$/
 const STARTED = /\.(\d{8}T\d{6}(?:\.\d{3})?Z)\.[^.]+\.jsonl$/
 
+/** The event that a search is recorded as. */
+export const AUDIT_SEARCHED = 'audit_searched'
+
 export interface Search {
   readonly directory: string
   readonly filter: AuditFilter
+  /** Names this search in its cursors; no other takes them. */
+  readonly list: string
   /** Whether who asks may see argument values, and find by them. */
   readonly withArguments: boolean
 }
 
 type Entry = AuditPage['items'][number]
 
-/** @throws {AdminRefusal} request_invalid for a cursor of another list */
+/** @throws {AdminRefusal} request_invalid for a cursor of another search */
 export async function searchAudit({
   directory,
   filter,
+  list,
   withArguments,
 }: Search): Promise<AuditPage> {
-  const place = parseCursor(LIST, filter.cursor)
+  const place = parseCursor(list, filter.cursor)
   const matches = matcher(filter)
   const items: Entry[] = []
   let broken = 0
@@ -47,7 +52,7 @@ export async function searchAudit({
       else if (matches(record)) items.push(record as Entry)
       const bounded = lines >= MOST_LINES || bytes >= MOST_BYTES
       if (items.length >= filter.limit || bounded) {
-        const next = cursorOf(LIST, { order: line.start, id: name })
+        const next = cursorOf(list, { order: line.start, id: name })
         return { items, next, bounded: bounded && items.length < filter.limit, broken }
       }
     }
@@ -89,11 +94,19 @@ function entryOf(bytes: Buffer, withArguments: boolean): JsonObject | undefined 
     if (!isJsonObject(json) || !isRecord(json)) return undefined
     if (withArguments) return json
     const { arguments: _hidden, ceiling: _also, ...told } = json
-    return told
+    return withoutSought(told)
   } catch (error) {
     if (!(error instanceof JsonError)) throw error
     return undefined
   }
+}
+
+/** What an admin looked for may be a value of an argument. */
+function withoutSought(record: JsonObject): JsonObject {
+  const { reason, evidence } = record
+  if (reason !== AUDIT_SEARCHED || !isJsonObject(evidence)) return record
+  const { text: _hidden, ...told } = evidence
+  return { ...record, evidence: told }
 }
 
 const TEXTS = ['reason', 'workload', 'principal', 'session', 'server', 'method', 'name'] as const

@@ -7,7 +7,7 @@ import type { Context } from 'koa'
 import type { Admin } from '../sign-in/admin.ts'
 import { refuseAdmin } from '../sign-in/admin-refusal.ts'
 import { Changes } from './event-changes.ts'
-import { EventStream } from './event-stream.ts'
+import { EventStream, MAX_BACKLOG_BYTES } from './event-stream.ts'
 import type { AdminParts } from './parts.ts'
 import type { AdminEvent } from './schemas/events.ts'
 
@@ -15,6 +15,8 @@ const LOOK_EVERY_MS = 1000
 /** Kept for those that come back; the stores are looked at for this long after the last has left. */
 const KEPT_EVENTS = 2000
 const KEPT_MS = 30_000
+/** None of which takes more than three bytes. */
+const MOST_MISSED_CHARACTERS = MAX_BACKLOG_BYTES / 4
 const MOST_STREAMS = 64
 const MOST_STREAMS_OF_ONE = 8
 
@@ -73,15 +75,19 @@ export function createEventHub(parts: AdminParts, clock: () => number): EventHub
     for (const stream of streams) stream.send(text)
   }
 
-  /** What came after the event with this id; a reset when that is not known any more. */
+  /**
+   * What came after the event with this id; a reset when that is not known any more, and when it is so
+   * much that whoever is told of it at once would be cut off, come back, and be told of it again.
+   */
   function missed(lastId: string): string[] {
     const [of, text, ...others] = lastId.split('.')
     const last = /^\d{1,15}$/.test(text ?? '') ? Number(text) : Number.NaN
     const oldest = kept[0]?.number ?? number + 1
     const known = of === run && others.length === 0 && last >= oldest - 1 && last <= number
-    if (!known)
-      return [`event: reset\nid: ${run}.${number}\ndata: {"why":"events were missed"}\n\n`]
-    return kept.filter((each) => each.number > last).map((each) => each.text)
+    const texts = known ? kept.filter((each) => each.number > last).map((each) => each.text) : []
+    const characters = texts.reduce((sum, each) => sum + each.length, 0)
+    if (known && characters <= MOST_MISSED_CHARACTERS) return texts
+    return [`event: reset\nid: ${run}.${number}\ndata: {"why":"events were missed"}\n\n`]
   }
 
   return {

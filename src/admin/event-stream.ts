@@ -1,7 +1,7 @@
 import type { Context } from 'koa'
 
 /** A follower with more than this unread is cut off; it will connect again. */
-const MAX_BACKLOG_BYTES = 1024 * 1024
+export const MAX_BACKLOG_BYTES = 1024 * 1024
 const QUIET_MS = 5000
 
 /** One follower of the events, for as long as its sign-in stands. */
@@ -18,6 +18,8 @@ export class EventStream {
     this.owner = owner
     this.#response = ctx.res
     ctx.respond = false
+    // Gone while its sign-in was looked at: it closes no more, so nothing would end what is begun here.
+    if (this.ended) return
     this.#response.writeHead(200, {
       'Content-Type': 'text/event-stream',
       'Cache-Control': 'no-store',

@@ -67,17 +67,32 @@ export async function once(
   try {
     const answer = await run(found.again ? begunAt : undefined)
     const kept = request.secret ? undefined : answer
-    await finish(documents, id, { hash, begunAt, answer: kept, expiresAt })
+    await finish(documents, id, { hash, begunAt, heldUntil, answer: kept, expiresAt })
     return answer
   } catch (error) {
-    // Whoever has taken it over since has the say.
-    const there = await documents.get(KIND, id)
-    if (there?.value.heldUntil !== heldUntil) throw error
-    // Nothing happened, so the key is free again; else whoever is next may begin where this ended.
-    if (isNo(error) && !found.again) await documents.remove(KIND, id)
-    else await documents.put(KIND, id, { hash, begunAt, heldUntil: clock() }, { expiresAt })
+    const there = await held(documents, id, heldUntil)
+    if (there === undefined) throw error
+    // Nothing happened, so the key is free again: what has expired is gone. Else whoever is next may
+    // begin where this ended.
+    const isFree = isNo(error) && !found.again
+    const next = isFree ? { expiresAt: 0 } : { expiresAt }
+    const value = { hash, begunAt, heldUntil: clock() }
+    await documents.replace(KIND, id, there.version, value, next)
     throw error
   }
+}
+
+/**
+ * The document while it is still ours. Whoever has taken it over since has the say, so what is written
+ * in its place replaces this very version of it.
+ */
+async function held(
+  documents: Documents,
+  id: string,
+  heldUntil: number,
+): Promise<Document | undefined> {
+  const there = await documents.get(KIND, id)
+  return there?.value.heldUntil === heldUntil ? there : undefined
 }
 
 type Begun =
@@ -131,29 +146,42 @@ function takeOver(
 /** The same request is being worked on elsewhere; send it again. */
 export class StillRunning extends Error {}
 
-/** The parts first: with the document that names them the answer is there as a whole. */
+/**
+ * The parts first: with the document that names them the answer is there as a whole. They are called
+ * after the attempt, so that one that is late writes over no other's.
+ */
 async function finish(
   documents: Documents,
   id: string,
   done: {
     readonly hash: string
     readonly begunAt: number
+    readonly heldUntil: number
     readonly answer: Answered | undefined
     readonly expiresAt: number
   },
 ): Promise<void> {
-  const { hash, begunAt, answer, expiresAt } = done
+  const { hash, begunAt, heldUntil, answer, expiresAt } = done
+  const there = await held(documents, id, heldUntil)
+  if (there === undefined) return
   if (answer === undefined) {
-    return documents.put(KIND, id, { hash, begunAt, heldUntil: 0, secret: true }, { expiresAt })
+    const told = { hash, begunAt, heldUntil: 0, secret: true }
+    await documents.replace(KIND, id, there.version, told, { expiresAt })
+    return
   }
   const text = encodeBase64url(JSON.stringify(answer.body ?? null))
   const parts = Math.ceil(text.length / PART_CHARACTERS)
   for (let part = 0; part < parts; part += 1) {
     const piece = text.slice(part * PART_CHARACTERS, (part + 1) * PART_CHARACTERS)
-    await documents.put(KIND, `${id}.${part}`, { piece }, { expiresAt: expiresAt + 60 })
+    await documents.put(
+      KIND,
+      `${id}.${heldUntil}.${part}`,
+      { piece },
+      { expiresAt: expiresAt + 60 },
+    )
   }
-  const value = { hash, begunAt, heldUntil: 0, status: answer.status, parts }
-  await documents.put(KIND, id, value, { expiresAt })
+  const value = { hash, begunAt, heldUntil: 0, status: answer.status, parts, of: heldUntil }
+  await documents.replace(KIND, id, there.version, value, { expiresAt })
 }
 
 async function answerIn(
@@ -161,14 +189,14 @@ async function answerIn(
   id: string,
   value: JsonObject,
 ): Promise<Answered | undefined> {
-  const { status, parts, secret } = value
+  const { status, parts, of, secret } = value
   if (secret === true) {
     refuseAdmin({ code: 'conflict', detail: 'this was done, and its answer is told only once' })
   }
   if (typeof status !== 'number' || typeof parts !== 'number') return undefined
   let text = ''
   for (let part = 0; part < parts; part += 1) {
-    const piece = (await documents.get(KIND, `${id}.${part}`))?.value.piece
+    const piece = (await documents.get(KIND, `${id}.${of}.${part}`))?.value.piece
     if (typeof piece !== 'string') throw new Error('a part of a kept answer is gone')
     text += piece
   }

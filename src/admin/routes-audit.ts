@@ -1,4 +1,8 @@
-import { searchAudit } from './audit-search.ts'
+import { createHmac, randomBytes } from 'node:crypto'
+import { canonicalText } from '../action/hash.ts'
+import type { Json } from '../lib/json.ts'
+import type { Admin } from '../sign-in/admin.ts'
+import { AUDIT_SEARCHED, searchAudit } from './audit-search.ts'
 import { recordAsked } from './record.ts'
 import { type Route, route } from './route.ts'
 import { auditFilter, auditPage } from './schemas/audit.ts'
@@ -6,6 +10,17 @@ import { createTurns } from './turns.ts'
 
 /** A search reads megabytes. */
 const turns = createTurns(8)
+
+const secret = randomBytes(32)
+
+/**
+ * Only the first page of a search is recorded, so the cursor for the others is good for this search of
+ * this admin alone. Else whoever has one could look for anything else without a record.
+ */
+function searchName({ id }: Admin, sought: object): string {
+  const search = canonicalText([id, sought as Json])
+  return `audit ${createHmac('sha256', secret).update(search).digest('base64url')}`
+}
 
 export const auditRoutes: readonly Route[] = [
   route({
@@ -19,12 +34,13 @@ export const auditRoutes: readonly Route[] = [
       const { cursor, limit: _, ...sought } = query
       // Once for each search, and not for each page of it.
       if (cursor === undefined) {
-        const asked = { reason: 'audit_searched', evidence: sought }
+        const asked = { reason: AUDIT_SEARCHED, evidence: sought }
         await recordAsked(parts.audit, ctx, { admin, now, asked, outcome: 'event' })
       }
       const search = {
         directory: parts.auditDirectory,
         filter: query,
+        list: searchName(admin, sought),
         withArguments: admin.role === 'admin',
       }
       const page = await turns.take(() => searchAudit(search))

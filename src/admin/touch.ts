@@ -40,9 +40,13 @@ export async function checkTouchedForAll(
   await checkTouched(call, requestHash(call.ctx.method, call.ctx.path, asked as Json), touch)
 }
 
-/** A browser can touch for the very request, so an old touch does not do for it. */
+/**
+ * A browser can touch for the very request, so an old touch does not do for it. Nor does one of a time
+ * to come: the clock was set back, and nobody knows how old it is.
+ */
 function touchedLately({ csrf, touchedAt }: Admin, now: number): boolean {
-  return csrf === undefined && touchedAt !== undefined && now - touchedAt < TOUCH_COUNTS_SECONDS
+  if (csrf !== undefined || touchedAt === undefined) return false
+  return Math.abs(now - touchedAt) < TOUCH_COUNTS_SECONDS
 }
 
 /** What a touch is a touch for, as the request that it is for will have it. */

@@ -127,7 +127,50 @@ test('a search is recorded once, with what was sought', async () => {
   }
 })
 
+test('what an admin looked for is told to admins alone', async () => {
+  const fresh = await openRig()
+  try {
+    await fresh.call('GET', '/v1/audit?text=DE02%20XY&by=client:admin')
+    const isSearch = ({ evidence }: AuditRecord) => evidence?.by === 'client:admin'
+    const told = async (as: string, query: string) => {
+      const { items } = (
+        await fresh.call('GET', `/v1/audit?reason=audit_searched&${query}`, { as })
+      ).body as Page
+      return items.filter(isSearch).map(({ by, evidence }) => [by, evidence])
+    }
+    const without = ['client:admin', { by: 'client:admin' }]
+    for (const as of ['viewer', 'approver']) {
+      assert.deepEqual(await told(as, ''), [without])
+      assert.deepEqual(await told(as, 'text=de02'), [])
+    }
+    const whole = ['client:admin', { by: 'client:admin', text: 'DE02 XY' }]
+    assert.deepEqual(await told('admin', ''), [whole])
+    assert.deepEqual(await told('admin', 'text=de02'), [whole])
+  } finally {
+    await fresh.close()
+  }
+})
+
+/** The name of a search as its cursors have it. */
+const listIn = (cursor: string) => JSON.parse(Buffer.from(cursor, 'base64url').toString())[0]
+
+test('a cursor is for the same search of the same admin, so that none goes unrecorded', async () => {
+  const { next } = await search('limit=1&text=j')
+  const refused: [string, string][] = [
+    ['text=iban', 'viewer'],
+    ['', 'viewer'],
+    ['text=j&by=person:eve', 'viewer'],
+    ['text=j', 'admin'],
+  ]
+  for (const [query, as] of refused) {
+    const { status, body } = await call('GET', `/v1/audit?${query}&cursor=${next}`, { as })
+    assert.deepEqual([status, body.pointer], [400, 'cursor'], query)
+  }
+  assert.ok((await search(`limit=3&text=j&cursor=${next}`)).items.length > 0)
+})
+
 test('a cursor names no other file and no other place', async () => {
+  const list = listIn(String((await search('limit=1')).next))
   const forged = [
     { order: 0, id: '../secret.jsonl' },
     { order: 0, id: 'notes.txt' },
@@ -137,7 +180,7 @@ test('a cursor names no other file and no other place', async () => {
     { order: 1.5, id: NEW },
   ]
   for (const place of forged) {
-    const { status, body } = await call('GET', `/v1/audit?cursor=${cursorOf('audit', place)}`)
+    const { status, body } = await call('GET', `/v1/audit?cursor=${cursorOf(list, place)}`)
     assert.deepEqual([status, body.pointer], [400, 'cursor'], JSON.stringify(place))
   }
 })
@@ -194,7 +237,12 @@ test('a file that cannot be read is not passed over', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'writ-audit-unread-'))
   after(() => rm(directory, { recursive: true }))
   await mkdir(join(directory, OLD))
-  const search = searchAudit({ directory, filter: { limit: 50 }, withArguments: false })
+  const search = searchAudit({
+    directory,
+    filter: { limit: 50 },
+    list: 'audit',
+    withArguments: false,
+  })
   await assert.rejects(search, { code: 'EISDIR' })
 })
 
@@ -204,7 +252,7 @@ test('lines that are too long to be looked at count for the bound of a search', 
   const long = `${'x'.repeat(4 * 1024 * 1024 + 1)}\n`
   await writeFile(join(directory, OLD), line(1) + long.repeat(6))
   const search = (cursor?: string) =>
-    searchAudit({ directory, filter: { limit: 50, cursor }, withArguments: false })
+    searchAudit({ directory, filter: { limit: 50, cursor }, list: 'audit', withArguments: false })
   const first = await search()
   assert.deepEqual([first.items.length, first.bounded, first.broken], [0, true, 4])
   const rest = await search(first.next!)

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { get, type IncomingMessage } from 'node:http'
+import { createServer, get, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Context } from 'koa'
+import { EventStream } from '../../src/admin/event-stream.ts'
 import type { AdminParts } from '../../src/admin/parts.ts'
 import { event as eventSchema } from '../../src/admin/schemas.ts'
 import { refuseAdmin } from '../../src/sign-in/admin-refusal.ts'
@@ -23,10 +26,24 @@ interface Follower {
   close(): void
 }
 
-async function open(t: TestContext, changes?: (parts: AdminParts) => Partial<AdminParts>) {
-  const rig = await openRig(changes)
+async function open(
+  t: TestContext,
+  changes: (parts: AdminParts) => Partial<AdminParts> = () => ({}),
+) {
+  let looks = 0
+  const rig = await openRig((parts) => ({
+    async health() {
+      looks += 1
+      return parts.health()
+    },
+    ...changes(parts),
+  }))
   t.after(() => rig.close())
-  return rig
+  /** The first look finds what there is, which is no news; it is over when the next has begun. */
+  const settled = async () => {
+    while (looks < 2) await sleep(20)
+  }
+  return { ...rig, settled }
 }
 
 async function follow(
@@ -74,16 +91,13 @@ function locally(rig: Rig): void {
   rig.signIn.add('local', { role: 'viewer', kind: 'local' })
 }
 
-/** The first look finds what there is, which is no news. */
-const settled = () => sleep(300)
-
 test('who follows is told of sessions, revocations and their acknowledgement', async (t) => {
   const rig = await open(t)
   locally(rig)
   await rig.seen({ id: 'before' })
   const follower = await follow(t, rig)
   assert.equal(follower.status, 200)
-  await settled()
+  await rig.settled()
   await rig.seen({ id: 'fresh', workload: `${BOT}/new` })
   const seen = await follower.until(({ kind, data }) => kind === 'session' && data.id === 'fresh')
   assert.deepEqual([seen.data.state, seen.data.workload], ['live', `${BOT}/new`])
@@ -105,7 +119,7 @@ test('argument values are told to nobody', async (t) => {
   const rig = await open(t)
   rig.signIn.add('local', { role: 'admin', kind: 'local' })
   const follower = await follow(t, rig)
-  await settled()
+  await rig.settled()
   const at = Date.now() / 1000
   const action = { at, outcome: 'spent' as const, by: 't', arguments: { iban: 'DE02' } }
   await rig.seen({ id: 'a', actions: [action] })
@@ -118,7 +132,7 @@ test('who comes back is told what was missed, and of what is not known any more 
   locally(rig)
   const first = await follow(t, rig)
   const other = await follow(t, rig)
-  await settled()
+  await rig.settled()
   await rig.seen({ id: 'one' })
   const { id } = await first.until(({ data }) => data.id === 'one')
   first.close()
@@ -132,6 +146,47 @@ test('who comes back is told what was missed, and of what is not known any more 
     await lost.until(({ kind }) => kind === 'reset')
     lost.close()
   }
+})
+
+test('who missed more than can be told at once is told that it was missed, and stays', async (t) => {
+  const rig = await open(t)
+  locally(rig)
+  const follower = await follow(t, rig)
+  await rig.settled()
+  await rig.seen({ id: 'one' })
+  const { id } = await follower.until(({ data }) => data.id === 'one')
+  const attributes = { team: Array.from({ length: 16 }, () => 'x'.repeat(500)) }
+  const identity = { kind: 'spiffe' as const, issuer: 'corp.example', attributes, endsAt: 1 }
+  await rig.seen(...Array.from({ length: 40 }, (_, i) => ({ id: `big-${i}`, identity })))
+  for (let i = 0; i < 40; i += 1) await follower.until(({ data }) => data.id === `big-${i}`)
+  const again = await follow(t, rig, { lastId: id })
+  await again.until(({ kind }) => kind === 'reset')
+  assert.deepEqual(
+    again.events.filter(({ kind }) => kind === 'session'),
+    [],
+  )
+  await rig.seen({ id: 'later' })
+  await again.until(({ data }) => data.id === 'later')
+})
+
+test('for who is gone before a stream begins, nothing is begun', async (t) => {
+  const server = createServer().listen(0, '127.0.0.1')
+  t.after(() => server.close())
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const asking = get({ port, host: '127.0.0.1', agent: false }).on('error', () => undefined)
+  const [, res] = (await once(server, 'request')) as [IncomingMessage, ServerResponse]
+  asking.destroy()
+  await once(res, 'close')
+  t.mock.timers.enable({ apis: ['setInterval'] })
+  let asked = 0
+  const stands = async () => {
+    asked += 1
+    return true
+  }
+  const stream = new EventStream({ res, method: 'GET' } as Context, 'local:x', stands)
+  t.mock.timers.tick(60_000)
+  assert.deepEqual([stream.ended, asked], [true, 0])
 })
 
 test('however many follow, the stores are looked at once a second', async (t) => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { once, StillRunning } from '../../src/admin/idempotency.ts'
+import type { Documents } from '../../src/ledger/documents.ts'
 import { memoryLedger } from '../../src/ledger/memory.ts'
 import { Refusal } from '../../src/refusal.ts'
 import { type Called, type CallOptions, openRig, type Rig } from './rig.ts'
@@ -18,9 +19,9 @@ function send(body: object, key: string, options: CallOptions = {}, on: Rig = ri
 const asked = (value: string) => ({ targets: [{ kind: 'jti', value }], reason: 'twice' })
 
 /** Sent again for as long as it is told to, as a slow machine may have to. */
-async function sendUntilDone(body: object, key: string): Promise<Called> {
+async function sendUntilDone(body: object, key: string, on: Rig): Promise<Called> {
   for (;;) {
-    const called = await send(body, key)
+    const called = await send(body, key, {}, on)
     if (called.headers.get('retry-after') === null) return called
   }
 }
@@ -68,9 +69,11 @@ test('keys of two admins have nothing to do with each other', async () => {
   assert.equal((await send(asked('yours'), 'shared', { as: 'second' })).status, 201)
 })
 
-test('of many at once one does it, and the others are told the same', async () => {
+test('of many at once, at two brokers, one does it, and the others are told the same', async (t) => {
+  const other = await openRig(() => rig.parts)
+  t.after(() => other.close())
   const all = await Promise.all(
-    Array.from({ length: 20 }, () => sendUntilDone(asked('race'), 'race')),
+    Array.from({ length: 20 }, (_, i) => sendUntilDone(asked('race'), 'race', i % 2 ? rig : other)),
   )
   const answers = new Set(all.map(({ status, body }) => `${status} ${JSON.stringify(body)}`))
   assert.equal(answers.size, 1, [...answers].join('\n'))
@@ -153,11 +156,11 @@ for (const where of DEATHS) {
       documents: {
         ...bound(parts.documents),
         // A process that is gone writes nothing any more.
-        async put(kind, id, value, options) {
-          if (kind === 'idempotency' && value.status === undefined && !('piece' in value)) {
+        async replace(kind, ...others) {
+          if (kind === 'idempotency' && clock === 0) {
             throw new Refusal({ code: 'ledger_unavailable', detail: 'died' })
           }
-          return parts.documents.put(kind, id, value, options)
+          return parts.documents.replace(kind, ...others)
         },
       },
     }))
@@ -189,7 +192,7 @@ test('of many that take over from one who died, one does it', async () => {
   const keyed = { documents: documents!, clock: () => time }
   const request = { admin: 'a', key: 'k', request: ['x'], secret: false }
   const died = new Error('died')
-  const gone = { ...keyed, documents: { ...bound(documents!), put: async () => {} } }
+  const gone = { ...keyed, documents: { ...bound(documents!), replace: async () => true } }
   const dying = () => Promise.reject(died)
   await assert.rejects(
     once(gone, request, dying, () => false),
@@ -231,32 +234,49 @@ function bound<T extends object>(object: T): T {
   })
 }
 
-test('an attempt that ends after another took it over does not undo its answer', async () => {
-  for (const isNo of [true, false]) {
-    const { documents } = memoryLedger({ role: 'broker' })
-    let late = 0
-    const keyed = { documents: documents!, clock: () => Date.now() / 1000 + late }
-    const request = { admin: 'a', key: 'k', request: ['x'], secret: false }
-    const begun = Promise.withResolvers<void>()
-    const goOn = Promise.withResolvers<void>()
-    const slow = once(
-      keyed,
-      request,
-      async () => {
-        begun.resolve()
-        await goOn.promise
-        throw new Error('too late')
-      },
-      () => isNo,
-    )
-    await begun.promise
-    late = 31
-    const answer = { status: 201, body: 'done' }
-    const run = async () => answer
-    assert.deepEqual(await once(keyed, request, run, () => false), answer)
-    goOn.resolve()
-    await assert.rejects(slow, /too late/)
-    const again = async () => assert.fail('done again')
-    assert.deepEqual(await once(keyed, request, again, () => false), answer)
+/** How an attempt may end that another one has taken over. */
+const LATE = ['refused', 'failed', 'done'] as const
+/** Whether that was before its end was to be written, or in the middle of it. */
+const OVERTAKEN = ['before', 'while'] as const
+
+for (const end of LATE) {
+  for (const when of OVERTAKEN) {
+    test(`an attempt taken over ${when} it is ${end} leaves the other’s answer as it is`, async () => {
+      const { documents } = memoryLedger({ role: 'broker' })
+      let late = 0
+      const clock = () => Date.now() / 1000 + late
+      const keyed = { documents: documents!, clock }
+      const request = { admin: 'a', key: 'k', request: ['x'], secret: false }
+      const answer = { status: 201, body: 'done' }
+      const isNo = () => end === 'refused'
+      const takeOver = async () => {
+        late = 31
+        assert.deepEqual(await once(keyed, request, async () => answer, isNo), answer)
+      }
+      let ending = false
+      const get: Documents['get'] = async (kind, id) => {
+        const found = await documents!.get(kind, id)
+        if (ending && when === 'while') {
+          ending = false
+          await takeOver()
+        }
+        return found
+      }
+      const slow = once(
+        { documents: { ...bound(documents!), get }, clock },
+        request,
+        async () => {
+          if (when === 'before') await takeOver()
+          ending = true
+          if (end !== 'done') throw new Error('too late')
+          return { status: 201, body: 'late' }
+        },
+        isNo,
+      )
+      if (end === 'done') await slow
+      else await assert.rejects(slow, /too late/)
+      const again = async () => assert.fail('done again')
+      assert.deepEqual(await once(keyed, request, again, isNo), answer)
+    })
   }
-})
+}
