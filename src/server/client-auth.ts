@@ -40,8 +40,17 @@ async function spendOnce(
   }
 }
 
-/** Authenticates the sender of a form. */
-export type AuthenticateClient = (form: Form, now: number) => Promise<Client>
+/**
+ * Authenticates the sender of a form.
+ *
+ * @param authorization the request's header of that name
+ * @param now seconds since the epoch
+ */
+export type AuthenticateClient = (
+  form: Form,
+  authorization: string | undefined,
+  now: number,
+) => Promise<Client>
 
 /** How the ids of workloads and people begin, beside which clients stand in tokens and in the audit. */
 const ID_OF_ANOTHER = /^(?:spiffe:\/\/|oidc:|user:)/i
@@ -62,7 +71,8 @@ export function clientAuthenticator(options: {
     }
   }
   const verify = assertionVerifier(options)
-  return async (form, now) => {
+  return async (form, authorization, now) => {
+    refuseOtherWays(form, authorization)
     const text = form.get('client_assertion')
     if (text === undefined || form.get('client_assertion_type') !== ASSERTION_TYPE) {
       reject('expected private_key_jwt')
@@ -71,6 +81,17 @@ export function clientAuthenticator(options: {
     if (!(await spendOnce(options.ledger, spend))) reject('assertion replayed')
     return client
   }
+}
+
+/**
+ * A client authenticates in one way (RFC 6749 §2.3), and neither of these is one of ours: what nobody
+ * checks must not look as if it had been accepted.
+ *
+ * @throws {Refusal} `client_rejected`
+ */
+export function refuseOtherWays(form: Form, authorization: string | undefined): void {
+  if (authorization !== undefined) reject('no Authorization header is taken here')
+  if (form.has('client_secret')) reject('no client secrets are taken here')
 }
 
 function reject(detail: string): never {

@@ -10,18 +10,18 @@ import type { FeedQuery } from './feed-query.ts'
 /** What has come is answered in portions; everything that is kept goes in one, for it has no middle. */
 const EVENTS_AN_ANSWER = 500
 const EVENTS_A_PIECE = 64
-/** Who has not taken the answer by then is not reading. */
-const TAKEN_MS = 30_000
 
 /**
  * Answers once there is something new, the wait is over, or the server stops. A replay is answered with
  * what comes after it, if the wait allows: with it comes the heartbeat that makes it count.
+ *
+ * @param takenMs who has not taken the answer by then is not reading
  */
 export async function answerPoll(
   ctx: Context,
   ring: FeedRing,
   query: Extract<FeedQuery, { how: 'poll' }>,
-  over: AbortSignal,
+  { over, takenMs }: { readonly over: AbortSignal; readonly takenMs: number },
 ): Promise<void> {
   ctx.set('Cache-Control', 'no-store')
   if (ctx.method === 'HEAD') {
@@ -70,7 +70,7 @@ export async function answerPoll(
   ctx.type = 'application/json'
   ctx.body = Readable.from(pieces(events, reader.id))
   // When the server stops it cuts off by itself who is late.
-  const late = setTimeout(() => ctx.res.destroy(), TAKEN_MS).unref()
+  const late = setTimeout(() => ctx.res.destroy(), takenMs).unref()
   over.addEventListener('abort', () => clearTimeout(late), { once: true })
 }
 

@@ -10,6 +10,7 @@ import { FeedRing } from '../revocation/http-feed-ring.ts'
 import { answerError } from './answer.ts'
 import { answerPoll } from './feed-poll.ts'
 import { parseFeedQuery } from './feed-query.ts'
+import { networkOf } from './network.ts'
 import type { Limits } from './parts.ts'
 
 export interface FeedStreams {
@@ -21,34 +22,31 @@ export interface FeedStreams {
   close(): void
 }
 
-/** Who has read nothing for so long is not reading. */
-const UNREAD_MS = 30_000
-
 export function createFeedStreams(
   transport: FeedTransport,
-  limits: Pick<Limits, 'feedStreams' | 'feedStreamsPerAddress' | 'feedBacklogBytes'>,
+  limits: Pick<Limits, `feed${string}` & keyof Limits>,
 ): FeedStreams {
   const ring = new FeedRing(transport, limits.feedBacklogBytes)
   const open = new Set<AbortController>()
-  /** Followers by the peer's address: one peer must not keep all others from hearing the feed. */
-  const byAddress = new Map<string, number>()
+  /** Followers by the peer's network: one peer must not keep all others from hearing the feed. */
+  const byNetwork = new Map<string, number>()
   let closed = false
 
   /** Takes a place until the response is over; aborted then, and when the server stops before that. */
   function take({ req, res }: Context): AbortSignal | undefined {
-    const address = req.socket.remoteAddress ?? ''
-    const ofAddress = byAddress.get(address) ?? 0
-    const full = open.size >= limits.feedStreams || ofAddress >= limits.feedStreamsPerAddress
+    const network = networkOf(req.socket.remoteAddress)
+    const ofNetwork = byNetwork.get(network) ?? 0
+    const full = open.size >= limits.feedStreams || ofNetwork >= limits.feedStreamsPerAddress
     if (closed || full) return undefined
     const over = new AbortController()
     open.add(over)
-    byAddress.set(address, ofAddress + 1)
+    byNetwork.set(network, ofNetwork + 1)
     // The one listener of its kind here: a response that is piped to has nearly as many as Node allows.
     res.once('close', () => {
       open.delete(over)
-      const left = (byAddress.get(address) ?? 1) - 1
-      if (left === 0) byAddress.delete(address)
-      else byAddress.set(address, left)
+      const left = (byNetwork.get(network) ?? 1) - 1
+      if (left === 0) byNetwork.delete(network)
+      else byNetwork.set(network, left)
       over.abort()
     })
     return over.signal
@@ -68,8 +66,9 @@ export function createFeedStreams(
         retryAfterSeconds: 5,
       })
     }
-    if (query.how === 'poll') return answerPoll(ctx, ring, query, over)
-    answerStream(ctx, ring, query.after, over)
+    if (query.how === 'poll')
+      return answerPoll(ctx, ring, query, { over, takenMs: limits.feedUnreadMs })
+    answerStream(ctx, ring, query.after, { over, unreadMs: limits.feedUnreadMs })
   }
 
   return {
@@ -89,7 +88,7 @@ function answerStream(
   ctx: Context,
   ring: FeedRing,
   after: string | undefined,
-  over: AbortSignal,
+  { over, unreadMs }: { readonly over: AbortSignal; readonly unreadMs: number },
 ): void {
   ctx.respond = false
   const { res } = ctx
@@ -112,7 +111,7 @@ function answerStream(
   function write(): void {
     if (res.writableEnded || res.destroyed) return
     const nowMs = performance.now()
-    const notReading = unreadSinceMs !== undefined && nowMs - unreadSinceMs > UNREAD_MS
+    const notReading = unreadSinceMs !== undefined && nowMs - unreadSinceMs > unreadMs
     if (notReading || reader.leftBehind) return void res.destroy()
     unreadSinceMs = res.writableNeedDrain ? (unreadSinceMs ?? nowMs) : undefined
     while (!res.writableNeedDrain) {

@@ -31,9 +31,11 @@ export function createGuard(
     if (url.port === '') hosts.add(`${url.host}:${url.protocol === 'https:' ? 443 : 80}`)
     origins.add(url.origin)
   }
+  const usual = scheme === 'https' ? 443 : 80
   for (const host of ownNames(listener.host)) {
     hosts.add(`${host}:${listener.port}`)
-    origins.add(`${scheme}://${host}:${listener.port}`)
+    if (listener.port === usual) hosts.add(host)
+    origins.add(new URL(`${scheme}://${host}:${listener.port}`).origin)
   }
   return (request) => {
     const { headers, socket } = request
@@ -42,7 +44,7 @@ export function createGuard(
     if (host === undefined || headerValues(request, 'host').length > 1) {
       refuse({ code: 'origin_refused', header: 'host' })
     }
-    if (!(hosts.has(host.toLowerCase()) || isReached(host, socket))) {
+    if (!(hosts.has(host.toLowerCase()) || isReached(host, socket, usual))) {
       refuse({ code: 'origin_refused', header: 'host' })
     }
     if (origin !== undefined && !origins.has(origin.toLowerCase())) {
@@ -55,11 +57,12 @@ export function createGuard(
  * The address this very connection was made to, as probes and scrapers inside a cluster send it. An
  * address cannot be rebound as a name can.
  */
-function isReached(host: string, { localAddress, localPort }: Socket): boolean {
+function isReached(host: string, { localAddress, localPort }: Socket, usual: number): boolean {
   if (localAddress === undefined) return false
   const address = localAddress.replace(/^::ffff:(?=\d+\.)/, '')
   const name = address.includes(':') ? `[${address}]` : address
-  return host === `${name}:${localPort}`
+  // Where it is the usual one, clients leave the port out.
+  return host === `${name}:${localPort}` || (localPort === usual && host === name)
 }
 
 /** A listener on loopback may be called by any of its names; any other only by what is configured. */

@@ -48,6 +48,9 @@ export function hostedDoor(
       const resource = form.get('resource')
       const forUs = resource === broker.issuer || resource === adminUrl
       if (resource !== undefined && !forUs) return false
+      // oidc-provider would pass it over.
+      const audience = form.get('audience')
+      if (audience !== undefined && audience !== (resource ?? broker.issuer)) return false
       if (form.has('authorization_details') || form.has('requested_token_type')) return false
       return !isSpiffeClient(form)
     },

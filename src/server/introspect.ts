@@ -118,7 +118,7 @@ function withClient(desk: TokenDesk, door: string, answer: Answer) {
     ctx.set('Cache-Control', 'no-store')
     try {
       const { form } = await takeForm(ctx.req, BODY_BYTES)
-      const client = await desk.authenticate(form, now)
+      const client = await desk.authenticate(form, ctx.req.headers.authorization, now)
       await answer(ctx, client, form, now)
     } catch (error) {
       if (!(error instanceof Refusal)) throw error

@@ -46,10 +46,12 @@ export interface Limits {
   readonly headerBytes: number
   /** Followers of `/revocations` at once. */
   readonly feedStreams: number
-  /** Of these, from one address. */
+  /** Of these, from one address; from one network, where it is IPv6. */
   readonly feedStreamsPerAddress: number
   /** A follower with more than this unread is cut off; it will connect again. */
   readonly feedBacklogBytes: number
+  /** So is one that has read nothing for so long. */
+  readonly feedUnreadMs: number
   /** How long `close` waits for requests in flight. */
   readonly drainMs: number
 }
@@ -65,6 +67,7 @@ export const DEFAULT_LIMITS: Limits = {
   feedStreams: 256,
   feedStreamsPerAddress: 64,
   feedBacklogBytes: 1024 * 1024,
+  feedUnreadMs: 30_000,
   drainMs: 10_000,
 }
 

@@ -1,13 +1,12 @@
 /**
  * How the sender of a token request authenticated itself (RFC 6749 §2.3), read and not believed.
  *
- * One way or none. Anything else that looks like client authentication is refused: what nobody
- * checks must not look as if it had been accepted (RFC 6749 §3.2.1).
+ * One way or none. Anything else that looks like client authentication is refused.
  */
 import type { PresentedClient } from '../identity/presented.ts'
 import type { Form } from '../lib/form.ts'
 import { refuse } from '../refusal.ts'
-import { ASSERTION_TYPE } from './client-auth.ts'
+import { ASSERTION_TYPE, refuseOtherWays } from './client-auth.ts'
 
 const JWT_SPIFFE_ASSERTION = 'urn:ietf:params:oauth:client-assertion-type:jwt-spiffe'
 
@@ -29,8 +28,7 @@ export function readClient(
   form: Form,
   { authorization, proved }: { authorization: string | undefined; proved: boolean },
 ): PresentedClient | undefined {
-  if (authorization !== undefined) reject('no Authorization header is taken here')
-  if (form.has('client_secret')) reject('no client secrets are taken here')
+  refuseOtherWays(form, authorization)
   const clientId = form.get('client_id')
   const assertion = form.get('client_assertion')
   const type = form.get('client_assertion_type')

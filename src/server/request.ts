@@ -23,6 +23,9 @@ export type Asking = Pick<
   'door' | 'subject' | 'actor' | 'resource' | 'details' | 'delegateTo'
 >
 
+/** What only token exchange has. */
+const EXCHANGE_ALONE = ['subject_token', 'subject_token_type', 'actor_token', 'actor_token_type']
+
 type Grant = (form: Form) => Asking
 
 /** @throws {Refusal} `request_malformed`, `server_unknown`, `details_invalid` */
@@ -34,6 +37,7 @@ export const GRANTS: ReadonlyMap<string, Grant> = new Map<string, Grant>([
 
 /** RFC 8693 §2.1. */
 function readTokenExchange(form: Form): Asking {
+  refuseToPassOver(form, ['assertion'])
   const subject = {
     token: required(form, 'subject_token'),
     tokenType: required(form, 'subject_token_type'),
@@ -44,14 +48,14 @@ function readTokenExchange(form: Form): Asking {
 
 /** RFC 7523 §2.1, as MCP's workload identity federation and ID-JAG send it. */
 function readJwtBearer(form: Form): Asking {
-  refuseToPassOver(form, ['subject_token', 'actor_token', 'actor_token_type'])
+  refuseToPassOver(form, EXCHANGE_ALONE)
   const subject = { token: required(form, 'assertion'), tokenType: JWT_TOKEN_TYPE }
   return { door: 'jwt-bearer', subject, actor: undefined, ...readTarget(form) }
 }
 
 /** RFC 6749 §4.4: client authentication alone says who asks. */
 function readClientCredentials(form: Form): Asking {
-  refuseToPassOver(form, ['subject_token', 'assertion', 'actor_token', 'actor_token_type'])
+  refuseToPassOver(form, ['assertion', ...EXCHANGE_ALONE])
   const door = CLIENT_CREDENTIALS
   return { door, subject: undefined, actor: undefined, ...readWanted(form) }
 }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { generateSenderKey } from '../../src/token/proof.ts'
 import { asksOf, bot, type Fields, JWT_SPIFFE, NEXT, plain, startWithPeople } from './asks.ts'
-import { AGENT, type Fixture, JWT_TYPE } from './fixture.ts'
+import { AGENT, type Fixture, JWT_TYPE, RESOURCE } from './fixture.ts'
 import { ACCESS_TOKEN, CEILING, DELEGATION, ID_TOKEN, idJag } from './people.ts'
 
 let fixture: Fixture
@@ -188,6 +188,45 @@ const refused: [string, () => Promise<Fields> | Fields, number, string, string, 
     400,
     'invalid_request',
     'request_malformed',
+  ],
+  [
+    'an assertion at token exchange',
+    async () => asks.exchange(await fixture.svid(), JWT_TYPE, { assertion: await fixture.svid() }),
+    400,
+    'invalid_request',
+    'request_malformed',
+  ],
+  [
+    'a type of subject token at jwt-bearer',
+    async () => asks.bearer(await fixture.svid(), { subject_token_type: JWT_TYPE }),
+    400,
+    'invalid_request',
+    'request_malformed',
+  ],
+  [
+    'an assertion to ask with at client_credentials',
+    async () => ({
+      ...asks.bearer(await fixture.svid()),
+      grant_type: 'client_credentials',
+      ...(await asks.spiffe()),
+    }),
+    400,
+    'invalid_request',
+    'request_malformed',
+  ],
+  [
+    'another audience than the broker, by a registered client',
+    () => ({ grant_type: 'client_credentials', audience: RESOURCE, ...asks.keyOf(bot) }),
+    400,
+    'invalid_target',
+    'server_unknown',
+  ],
+  [
+    'another audience than the resource',
+    async () => asks.exchange(await fixture.svid(), JWT_TYPE, { audience: 'https://x.test' }),
+    400,
+    'invalid_target',
+    'server_unknown',
   ],
   [
     'an actor that is not the client',

@@ -189,7 +189,8 @@ test('the Authorization header is refused at every door', async () => {
 })
 
 test('a client’s own token for the broker is still oidc-provider’s to give', async () => {
-  for (const more of [{}, { resource: fixture.issuer }] as Fields[]) {
+  const { issuer } = fixture
+  for (const more of [{}, { resource: issuer }, { audience: issuer }] as Fields[]) {
     const form = { grant_type: 'client_credentials', ...asks.keyOf(admin), ...more }
     const { status, body } = await asks.post(form)
     assert.equal(status, 200)

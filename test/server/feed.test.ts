@@ -1,11 +1,13 @@
 /** `GET /revocations`: who may follow, from where, and for how long. */
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { test } from 'node:test'
+import type { Context } from 'koa'
 import type { FeedFollower, FeedTransport } from '../../src/revocation/feed.ts'
 import type { FeedAnswer } from '../../src/revocation/http-feed-events.ts'
 import { memoryFeed } from '../../src/revocation/memory-feed.ts'
+import { networkOf } from '../../src/server/network.ts'
 import { type FEED_LIMITS, type FeedServer, startFeedServer } from '../support/feed-server.ts'
 import { until } from '../support/redis.ts'
 import { send, startFixture } from './fixture.ts'
@@ -113,6 +115,63 @@ test('one address cannot take every place, and gets one back when it ends anothe
   assert.equal((await fetch(server.url, { headers: JSON_TYPE })).status, 200)
   gone.abort()
   await polling
+})
+
+test('whoever has one IPv6 network is one follower, however many addresses it has', async (t) => {
+  const { streams } = await serving(t, memoryFeed(), { feedStreamsPerAddress: 2 })
+  const ended: (() => void)[] = []
+  /** Asks for the headers of a stream from an address; its place is free when the answer has ended. */
+  const from = (remoteAddress: string) => {
+    const res = Object.assign(new EventEmitter(), { writeHead: () => res, end: () => res })
+    ended.push(() => res.emit('close'))
+    const req = { socket: { remoteAddress }, complete: true }
+    const ctx = { req, res, method: 'HEAD', headers: {}, querystring: '', set: () => undefined }
+    const asked = { ...ctx, accepts: () => 'text/event-stream', status: 200 }
+    void streams.serve(asked as unknown as Context)
+    return asked.status
+  }
+  const asked = ['2001:db8::1', '2001:db8:0:0:ffff::1', '2001:db8:0:0:1:2:3:4', '2001:db8:0:1::1']
+  assert.deepEqual(asked.map(from), [200, 200, 503, 200])
+  for (const end of ended) end()
+  assert.deepEqual(['2001:db8::5', '192.0.2.1', '::ffff:192.0.2.1'].map(from), [200, 200, 200])
+  for (const end of ended) end()
+})
+
+const networks: [string, string][] = [
+  ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2'],
+  ['2001:db8:1:2::6', '2001:db8:1:2'],
+  ['2001:db8::6', '2001:db8:0:0'],
+  ['2001:db8:1::4:5:6:7', '2001:db8:1:0'],
+  ['1::4:5:6:7:8', '1:0:0:4'],
+  ['::4:5:6:7:8', '0:0:0:4'],
+  ['::1', '0:0:0:0'],
+  ['::', '0:0:0:0'],
+  ['fe80::1%eth0', 'fe80:0:0:0'],
+  ['::ffff:192.0.2.1', '::ffff:192.0.2.1'],
+  ['192.0.2.1', '192.0.2.1'],
+]
+for (const [address, network] of networks) {
+  test(`${address} is counted as ${network}`, () => assert.equal(networkOf(address), network))
+}
+
+test('who takes nothing of an answer is cut off after a while, streaming or polling', async (t) => {
+  const feed = memoryFeed()
+  const limits = { feedBacklogBytes: 1024 ** 3, feedUnreadMs: 100 }
+  const server = await serving(t, feed, limits)
+  const large = 'e'.repeat(256 * 1024)
+  // More than the buffers of a connection on one machine hold.
+  for (let i = 0; i < 128; i += 1) await feed.append(`${i} ${large}`, undefined)
+  for (const accept of ['text/event-stream', 'application/json']) {
+    const socket = connect(server.port, '127.0.0.1').pause()
+    socket.on('error', () => undefined)
+    socket.write(`GET /revocations HTTP/1.1\r\nHost: x\r\nAccept: ${accept}\r\n\r\n`)
+    await until(() => server.streams.open === 1)
+    await until(async () => {
+      await feed.beat('now')
+      return server.streams.open === 0
+    })
+    socket.destroy()
+  }
 })
 
 test('a poll is answered with everything at first, and then with what is new', async (t) => {

@@ -23,6 +23,7 @@ export const FEED_LIMITS = {
   feedStreams: 16,
   feedStreamsPerAddress: 16,
   feedBacklogBytes: 1024 * 1024,
+  feedUnreadMs: 30_000,
 }
 
 export async function startFeedServer(
