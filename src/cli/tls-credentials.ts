@@ -1,7 +1,7 @@
 /** The certificate of the mTLS listener: from files that are looked at, or the broker's own SVID. */
 import { X509Certificate } from 'node:crypto'
 import type { Logger } from 'pino'
-import type { MtlsConfig } from '../config/config.ts'
+import type { CertificateFiles, MtlsConfig } from '../config/config.ts'
 import type { TlsCredentials } from '../server/mtls.ts'
 import { pemOf } from '../spiffe/source.ts'
 import type { WorkloadApi } from '../spiffe/workload-api.ts'
@@ -29,8 +29,6 @@ interface Held extends KeyPair {
   /** Seconds since the epoch. */
   readonly expiresAt: number
 }
-
-type Files = Extract<MtlsConfig['credentials'], { kind: 'files' }>
 
 interface Surroundings {
   readonly log: Logger
@@ -119,7 +117,7 @@ interface Follower {
   listen(listener: (held: Held | undefined) => void): () => void
 }
 
-async function filesFollower(files: Files, log: Logger): Promise<Follower> {
+async function filesFollower(files: CertificateFiles, log: Logger): Promise<Follower> {
   let toldOfKey = false
   async function read(): Promise<Held> {
     const held = validNow(await readKeyPair(files), files.certificateFile)

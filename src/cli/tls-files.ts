@@ -1,5 +1,6 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
+import type { CertificateFiles } from '../config/config.ts'
 
 /** PEM: a certificate with its intermediates, and its private key. */
 export interface KeyPair {
@@ -7,13 +8,8 @@ export interface KeyPair {
   readonly key: string
 }
 
-interface Files {
-  readonly certificateFile: string
-  readonly keyFile: string
-}
-
 /** Changes whenever one of the files does. */
-export async function stampOf({ certificateFile, keyFile }: Files): Promise<string> {
+export async function stampOf({ certificateFile, keyFile }: CertificateFiles): Promise<string> {
   const parts: string[] = []
   for (const file of [certificateFile, keyFile]) {
     const { ino, size, mtimeNs, ctimeNs } = await stat(file, { bigint: true })
@@ -23,7 +19,10 @@ export async function stampOf({ certificateFile, keyFile }: Files): Promise<stri
 }
 
 /** @throws {Error} naming the file; also when key and certificate do not belong together */
-export async function readKeyPair({ certificateFile, keyFile }: Files): Promise<KeyPair> {
+export async function readKeyPair({
+  certificateFile,
+  keyFile,
+}: CertificateFiles): Promise<KeyPair> {
   const cert = await readFile(certificateFile, 'utf8')
   const key = await readFile(keyFile, 'utf8')
   const leaf = reading(certificateFile, 'a certificate in PEM', () => new X509Certificate(cert))

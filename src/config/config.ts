@@ -11,13 +11,13 @@ import { applyEnvironment } from './environment.ts'
 import { ConfigError, describeIssue, type Problem } from './problems.ts'
 import { type Settings, schema } from './schema.ts'
 import { Secret } from './secret.ts'
-import { type StoreConfig, toStore } from './store.ts'
+import { type CertificateFiles, type StoreConfig, toStore } from './store.ts'
 import { type TrustConfig, toTrust } from './trust.ts'
 import { type Address, parseAddress } from './url.ts'
 
 export { ConfigError, type Problem } from './problems.ts'
 export { Secret } from './secret.ts'
-export type { RedisConfig } from './store.ts'
+export type { CertificateFiles, RedisConfig } from './store.ts'
 export type { BundleConfig, IssuerConfig, KeysConfig, TrustConfig, UsersConfig } from './trust.ts'
 export type { Address } from './url.ts'
 
@@ -36,7 +36,7 @@ export interface MtlsConfig {
   /** The listener as callers reach it. */
   readonly url: string
   readonly credentials:
-    | { readonly kind: 'files'; readonly certificateFile: string; readonly keyFile: string }
+    | ({ readonly kind: 'files' } & CertificateFiles)
     | { readonly kind: 'workload_api'; readonly socket: string }
 }
 

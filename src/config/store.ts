@@ -3,6 +3,12 @@ import type { Settings } from './schema.ts'
 import { Secret } from './secret.ts'
 import { type Address, parseAddress } from './url.ts'
 
+/** A certificate with its intermediates, and its private key, in PEM. */
+export interface CertificateFiles {
+  readonly certificateFile: string
+  readonly keyFile: string
+}
+
 export type StoreConfig = { readonly kind: 'sqlite'; readonly file: string } | RedisConfig
 
 export interface RedisConfig {
@@ -23,9 +29,7 @@ export interface RedisConfig {
   readonly tls:
     | {
         readonly caFile: string | undefined
-        readonly credentials:
-          | { readonly certificateFile: string; readonly keyFile: string }
-          | undefined
+        readonly credentials: CertificateFiles | undefined
       }
     | undefined
   readonly replicas: number | undefined
