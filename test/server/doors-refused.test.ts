@@ -53,6 +53,24 @@ const refused: [string, () => Promise<Fields> | Fields, number, string, string, 
     'client_rejected',
   ],
   [
+    'a good assertion of an unknown type',
+    async () =>
+      asks.exchange(asks.alice(), ID_TOKEN, { ...asks.keyOf(bot), client_assertion_type: 'x' }),
+    401,
+    'invalid_client',
+    'client_rejected',
+  ],
+  [
+    'a good assertion of no type',
+    async () => {
+      const { client_assertion = '' } = asks.keyOf(bot)
+      return asks.exchange(asks.alice(), ID_TOKEN, { client_assertion })
+    },
+    401,
+    'invalid_client',
+    'client_rejected',
+  ],
+  [
     'an assertion and a secret',
     async () =>
       asks.exchange(asks.alice(), ID_TOKEN, { ...(await asks.spiffe()), client_secret: 'x' }),
