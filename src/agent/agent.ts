@@ -89,8 +89,10 @@ export function createAgent(options: AgentOptions): Agent {
     { task, ...terms }: Terms,
     signal: AbortSignal | undefined,
   ): Promise<HeldToken> {
-    const asked = demand.token === 'action' ? detailOf(demand, resource, task) : undefined
-    const details = asked && { authorization_details: JSON.stringify([asked]) }
+    const asked = demand.token === 'action' ? { demand, resource } : undefined
+    const details = asked && {
+      authorization_details: JSON.stringify([detailOf(asked.demand, resource, task)]),
+    }
     const request = { ...terms, asked: { resource, ...details }, purpose, signal }
     const { body, askedAt } = await broker.ask(request)
     return readGrant(

@@ -5,7 +5,6 @@
 import type { JsonObject } from '../lib/json.ts'
 import { raceAbort } from '../lib/race-abort.ts'
 import { makeProof, type SenderKey } from '../token/proof.ts'
-import { readObject } from './body.ts'
 import { callBroker } from './broker-call.ts'
 import { type Caller, formOf, type OnBehalfOf } from './caller.ts'
 import type { Fetch } from './fetch.ts'
@@ -14,8 +13,6 @@ import { LatestNonces } from './nonces.ts'
 import { refusedToken } from './refused-token.ts'
 import type { SpiffeConnections } from './spiffe-connect.ts'
 import { credentialUrl, proofUrl } from './url.ts'
-
-const MAX_ANSWER_BYTES = 262_144
 
 export interface TokenRequest {
   readonly caller: Caller
@@ -99,10 +96,8 @@ export function createBrokerClient(options: BrokerClientOptions): BrokerClient {
           proven && connections !== undefined
             ? connections.fetchTo({ spiffeId: brokerSpiffeId, mutual })
             : fetch
-        const response = await callBroker(send, url, init)
+        const { response, answer } = await callBroker(send, url, init)
         nonces.note(url, response)
-        const answer = await readObject(response, MAX_ANSWER_BYTES)
-        signal?.throwIfAborted()
         if (response.status === 200) return { body: answer, askedAt }
         // RFC 9449 §8: nothing was issued, and the proof of identity was not used up.
         const wantsNonce = answer?.error === 'use_dpop_nonce' && response.headers.has('dpop-nonce')

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { BoundedMap } from '../lib/bounded-map.ts'
 import { isJsonObject, type JsonObject } from '../lib/json.ts'
 import { generateSenderKey, makeProof, type SenderKey } from '../token/proof.ts'
-import { parseObject, readText } from './body.ts'
+import { BODY_TIMEOUT_MS, parseObject, readText } from './body.ts'
 import { WritError } from './error.ts'
 import { type Fetch, globalFetch } from './fetch.ts'
 import { LatestNonces } from './nonces.ts'
@@ -56,7 +56,7 @@ export function createDpopFetch(options: DpopFetchOptions = {}): Fetch {
       // A redirect would carry the client's credentials away; the SDK gets the 3xx and says so.
       const response = await send(url, { ...init, headers, body: form, redirect: 'manual' })
       tokenNonces.note(url, response)
-      const text = await readText(response, MAX_ANSWER_BYTES)
+      const text = await readText(response, MAX_ANSWER_BYTES, BODY_TIMEOUT_MS)
       const answer = text === undefined ? undefined : parseObject(text)
       const asksForNonce =
         !response.ok && answer?.error === 'use_dpop_nonce' && response.headers.has('dpop-nonce')

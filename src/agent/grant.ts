@@ -1,4 +1,7 @@
-import { isJsonObject, type Json, type JsonObject } from '../lib/json.ts'
+import type { ActionDemand } from '../action/demand.ts'
+import { matchDetails } from '../action/mcp-action.ts'
+import type { Json, JsonObject } from '../lib/json.ts'
+import { Refusal } from '../refusal.ts'
 import { DELEGATION_TYPE } from './caller.ts'
 import type { WritError } from './error.ts'
 import type { HeldToken } from './token-cache.ts'
@@ -8,8 +11,8 @@ const ACCESS_TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:access_token'
 const TOKEN68 = /^[A-Za-z0-9\-._~+/]+=*$/
 
 export interface Expected {
-  /** The `mcp_action` that was asked for; undefined for a session token. */
-  readonly asked: JsonObject | undefined
+  /** The action that was asked for; undefined for a session token. */
+  readonly asked: { readonly demand: ActionDemand; readonly resource: string } | undefined
   /** Seconds since the epoch, before the request was sent. */
   readonly askedAt: number
   /** Only token exchange has to say what it issued (RFC 8693 §2.2.1). */
@@ -88,12 +91,20 @@ function readToken(
   return { token, expiresAt: askedAt + lifetime }
 }
 
-/** How often the granted action may be done (RFC 9396 §7); undefined when it is not among the grants. */
-function usesOf(details: Json | undefined, asked: JsonObject): number | undefined {
-  if (!Array.isArray(details)) return undefined
-  const granted = (details as readonly Json[])
-    .filter(isJsonObject)
-    .find((detail) => detail.type === asked.type && detail.identifier === asked.identifier)
-  if (granted === undefined) return undefined
-  return typeof granted.max_uses === 'number' && granted.max_uses > 1 ? granted.max_uses : 1
+/**
+ * How often the granted action may be done (RFC 9396 §7); undefined when it is not among the grants, or
+ * is another in any part that the server will compare: then the token would only be burnt there.
+ */
+function usesOf(
+  details: Json | undefined,
+  { demand, resource }: NonNullable<Expected['asked']>,
+): number | undefined {
+  // One was asked for. Each would be compared, and more than one makes work for nothing.
+  if (!Array.isArray(details) || details.length !== 1) return undefined
+  try {
+    return matchDetails(details, demand, resource, undefined).max_uses
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error
+    return undefined
+  }
 }

@@ -1,10 +1,7 @@
 import { isJsonObject } from '../lib/json.ts'
-import { discard, readObject } from './body.ts'
 import { callBroker, misconfigured } from './broker-call.ts'
 import type { Fetch } from './fetch.ts'
 import { credentialUrl } from './url.ts'
-
-const MAX_METADATA_BYTES = 262_144
 
 /**
  * Finds the broker's token endpoint in its metadata (RFC 8414 §3).
@@ -22,15 +19,15 @@ export async function findTokenEndpoint(
   fetch: Fetch,
   { mutual, proven }: { readonly mutual: boolean; readonly proven: boolean },
 ): Promise<URL> {
-  const { pathname } = new URL(issuer)
-  const path = pathname === '/' ? '' : pathname
+  // RFC 8414 §3.1: without the slash at its end.
+  const path = new URL(issuer).pathname.replace(/\/$/, '')
   const url = new URL(`/.well-known/oauth-authorization-server${path}`, issuer)
-  const response = await callBroker(fetch, url, { headers: { accept: 'application/json' } })
+  const { response, answer: metadata } = await callBroker(fetch, url, {
+    headers: { accept: 'application/json' },
+  })
   if (response.status !== 200) {
-    await discard(response)
     throw misconfigured(issuer, `its metadata at ${url.href} answered ${response.status}`)
   }
-  const metadata = await readObject(response, MAX_METADATA_BYTES)
   // RFC 8414 §3.3: identical, so that no other issuer's metadata can stand in for it.
   if (metadata?.issuer !== issuer) {
     throw misconfigured(

@@ -1,5 +1,5 @@
 import { isJsonObject, type JsonObject } from '../lib/json.ts'
-import { readObject } from './body.ts'
+import { BODY_TIMEOUT_MS, readObject } from './body.ts'
 import { parseChallenges } from './challenge.ts'
 import { quotable, WritError } from './error.ts'
 
@@ -28,7 +28,7 @@ export async function refusedCall(
   url: URL,
   purpose: string,
 ): Promise<WritError> {
-  const body = await readObject(response, MAX_REFUSAL_BYTES)
+  const body = await readObject(response, MAX_REFUSAL_BYTES, BODY_TIMEOUT_MS)
   // Bearer stands first, for older clients; the challenge that was meant for this token is DPoP's.
   const challenges = parseChallenges(response.headers.get('www-authenticate'))
   const parameter = (name: string): string | undefined =>

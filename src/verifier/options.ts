@@ -23,6 +23,22 @@ export function parseUrl(name: string, value: unknown): URL {
   return url
 }
 
+/**
+ * A bound that was given, or the usual one. What is no number would compare as within every bound.
+ *
+ * @throws {TypeError} not a number from 1 to `most`
+ */
+export function boundOf(
+  name: string,
+  given: number | undefined,
+  usual: number,
+  most: number,
+): number {
+  const bound = given ?? usual
+  if (typeof bound === 'number' && bound >= 1 && bound <= most) return bound
+  throw new TypeError(`${name}: expected a number from 1 to ${most}`)
+}
+
 export interface VerifierOptions {
   /** The broker's issuer URL: exactly the `iss` of its tokens. */
   readonly issuer: string
@@ -51,7 +67,7 @@ export interface VerifierOptions {
   readonly trustedProxies?: readonly string[]
   /** Tells the broker how tokens fared here, so that its admins see it; nobody is told when not given. */
   readonly reports?: ReportsOption
-  /** How long revocations may be silent before everything is refused, milliseconds; 1,000 by default. */
+  /** How long revocations may be silent before everything is refused, milliseconds; 1,000 by default, 300,000 at most. */
   readonly staleAfterMs?: number
   /** Seconds since the epoch. */
   readonly clock?: () => number
@@ -64,7 +80,7 @@ export interface VerifierOptions {
   readonly allowedOrigins?: readonly string[]
   /** `host[:port]` as clients send it, besides the resource's own. */
   readonly allowedHosts?: readonly string[]
-  /** The largest body; 1 MiB and 64 KiB by default. */
+  /** The largest body, bytes; 1 MiB and 64 KiB by default, 64 MiB at most. */
   readonly maxBodyBytes?: number
 }
 
@@ -78,7 +94,10 @@ export interface ReportsOption {
   readonly url?: string
   /** How often a report is sent; 1,000. */
   readonly everyMs?: number
-  /** Where a process that stops leaves what it could not report; one file for each process. */
+  /**
+   * Where a process that stops leaves what it could not report: how its file's name begins. All processes of
+   * one verifier may share it; the next of them that starts sends what was left.
+   */
   readonly spoolFile?: string
   /** How this process is called in lists: up to 40 letters, digits, `.`, `_` and `-`. */
   readonly holder?: string

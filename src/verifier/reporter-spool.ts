@@ -1,11 +1,11 @@
 /**
- * Keeps what was not reported yet over a stop, in one file for one process: the batches as they were
- * numbered, so that one which did arrive does not count twice.
+ * Keeps what was not reported yet over a stop, in one file for each process that stopped: the batches as
+ * they were numbered, so that one which did arrive does not count twice.
  */
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import { link, open, rename, unlink } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { open, readdir, rename, unlink } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { isJsonObject, type Json, parseJson } from '../lib/json.ts'
 import { HOLDER_KINDS, type HolderKind, type ReportedSession } from '../sessions/report.ts'
 
@@ -31,25 +31,67 @@ export interface SpoolOwner {
 }
 
 const OTHERS_WRITE = 0o022
+/** Of one file, and of all that one start reads. */
 const LIMITS = { maxBytes: 256 * 1024 * 1024, maxDepth: 16 }
+const MARK_BYTES = 12
+/** What the name of a file ends in: not that of a draft, or of what was damaged. */
+const MARK = /^[\w-]{16}$/
+
+/** What one process left, and the file it is in. */
+export interface Kept extends Spooled {
+  readonly file: string
+}
 
 /**
- * What an earlier process left, or nothing. A damaged file is moved aside, and told of.
+ * Everything that earlier processes left. A damaged file is moved aside, and told of.
  *
- * @throws {Error} when the file cannot be read, or belongs to another client or server
+ * Each process writes one file of its own, which is never written again, so several may read it: what
+ * they send twice counts once, and it is gone when the first of them has sent all of it.
+ *
+ * @param name how the files of these processes begin
+ * @throws {Error} when a file cannot be read, or belongs to another client or server
  */
-export async function readSpool(
-  file: string,
+export async function readSpools(
+  name: string,
   owner: SpoolOwner,
   onProblem: (problem: string) => void,
-): Promise<Spooled> {
-  const bytes = await readOwn(file)
-  if (bytes === undefined) return { batches: [], lost: 0 }
+): Promise<Kept[]> {
+  const found: Kept[] = []
+  let room = LIMITS.maxBytes
+  for (const file of await filesOf(name)) {
+    const bytes = await readOwn(file, room)
+    if (bytes === 'too much') break
+    if (bytes === undefined) continue
+    room -= bytes.byteLength
+    const kept = await keptIn(file, bytes, owner, onProblem)
+    if (kept !== undefined) found.push({ ...kept, file })
+  }
+  return found
+}
+
+/** The one of this name as well: before, all that was kept was in it. */
+async function filesOf(name: string): Promise<string[]> {
+  const start = `${basename(name)}.`
+  const all = await readdir(dirname(name)).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === 'ENOENT') return []
+    throw new Error(`cannot list ${dirname(name)}, where reports are kept`, { cause })
+  })
+  const own = all.filter((one) => one.startsWith(start) && MARK.test(one.slice(start.length)))
+  return [name, ...own.sort().map((one) => join(dirname(name), one))]
+}
+
+async function keptIn(
+  file: string,
+  bytes: Uint8Array,
+  owner: SpoolOwner,
+  onProblem: (problem: string) => void,
+): Promise<Spooled | undefined> {
   const kept = parsed(bytes)
   if (kept === undefined) {
-    await rename(file, `${file}.damaged`)
+    // Another that starts may have moved it as well.
+    await rename(file, `${file}.damaged`).catch(unlessGone)
     onProblem(`${file} was damaged and is now ${file}.damaged: its outcomes are not reported`)
-    return { batches: [], lost: 0 }
+    return undefined
   }
   if (kept.client !== owner.clientId || kept.resource !== owner.resource) {
     throw new Error(`${file} keeps the reports of another verifier: give each its own spoolFile`)
@@ -57,8 +99,11 @@ export async function readSpool(
   return kept
 }
 
-/** @throws {Error} when somebody else may have written it: it would be signed as this verifier's word */
-async function readOwn(file: string): Promise<Uint8Array | undefined> {
+/**
+ * @param room how many bytes of other files and this one are still read; the rest is for a later start
+ * @throws {Error} when somebody else may have written it: it would be signed as this verifier's word
+ */
+async function readOwn(file: string, room: number): Promise<Uint8Array | 'too much' | undefined> {
   // Without waiting: a pipe in its place would be waited for for ever.
   const flags = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)
   const handle = await open(file, flags).catch((cause: NodeJS.ErrnoException) => {
@@ -75,33 +120,29 @@ async function readOwn(file: string): Promise<Uint8Array | undefined> {
     if (!own || shared)
       throw new Error(`${file} keeps reports, and other users can write it: remove it`)
     // One that is larger than any that is written is damaged, and not read to find that out.
-    return size > LIMITS.maxBytes ? new Uint8Array() : await handle.readFile()
+    if (size > LIMITS.maxBytes) return new Uint8Array()
+    return size > room ? 'too much' : await handle.readFile()
   } finally {
     await handle.close()
   }
 }
 
 /**
- * Writes the whole file at once, also when the power fails; only this user may read it.
+ * Writes a whole new file at once, also when the power fails; only this user may read it.
  *
- * @param replace whether what is there is this process' own
- * @throws {Error} when it cannot be written, or another process has written there
+ * @param name how the file begins; what follows is this process' own, so nothing is replaced
+ * @throws {Error} when it cannot be written
  */
 export async function writeSpool(
-  file: string,
+  name: string,
   { clientId: client, resource }: SpoolOwner,
   { batches, lost }: Spooled,
-  replace: boolean,
 ): Promise<void> {
-  const text = JSON.stringify({ version: 1, client, resource, lost, batches })
-  const draft = `${file}.${randomBytes(8).toString('hex')}.draft`
+  const file = `${name}.${randomBytes(MARK_BYTES).toString('base64url')}`
+  const draft = `${file}.draft`
   try {
-    await writeWhole(draft, text)
-    if (replace) await rename(draft, file)
-    else await takeName(draft, file, text)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-    throw new Error(`${file} keeps the reports of another process: give each its own spoolFile`)
+    await writeWhole(draft, JSON.stringify({ version: 1, client, resource, lost, batches }))
+    await rename(draft, file)
   } finally {
     await removeSpool(draft)
   }
@@ -111,16 +152,6 @@ export async function writeSpool(
     await directory.sync()
   } finally {
     await directory.close()
-  }
-}
-
-/** Some file systems have no links. There, who starts meanwhile may find half of it, as damaged. */
-async function takeName(draft: string, file: string, text: string): Promise<void> {
-  try {
-    await link(draft, file)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw error
-    await writeWhole(file, text)
   }
 }
 
@@ -138,9 +169,11 @@ async function writeWhole(file: string, text: string): Promise<void> {
 }
 
 export async function removeSpool(file: string): Promise<void> {
-  await unlink(file).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'ENOENT') throw error
-  })
+  await unlink(file).catch(unlessGone)
+}
+
+function unlessGone(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'ENOENT') throw error
 }
 
 /** The broker checks every session; here only what this process relies on. */

@@ -18,7 +18,7 @@ import type { TokenClaims } from '../token/claims.ts'
 import { at, parseUrl, type ReportsOption } from './options.ts'
 import { algorithmOf, type ReporterKey, readReporterKey } from './reporter-key.ts'
 import { type Posted, postReport } from './reporter-post.ts'
-import { type Batch, readSpool, removeSpool, writeSpool } from './reporter-spool.ts'
+import { type Batch, readSpools, removeSpool, writeSpool } from './reporter-spool.ts'
 
 export interface Reporter {
   /**
@@ -43,6 +43,7 @@ export interface ReporterParts {
   readonly clock: () => number
 }
 
+const MOST_EVERY_MS = 3_600_000
 const HOLDER = /^[A-Za-z0-9_.-]{1,40}$/
 /** The broker is away: it will be back, and is asked soon enough that nobody looks silent for long. */
 const MAX_PAUSE_MS = 5000
@@ -50,6 +51,20 @@ const MAX_PAUSE_MS = 5000
 const MAX_REFUSED_PAUSE_MS = 60_000
 /** How long `close` tries. */
 const CLOSE_MS = 3000
+
+/** What an earlier process left, as far as it is not acknowledged. */
+interface Left {
+  readonly file: string
+  readonly lost: number
+  waiting: number
+}
+
+/** Numbered, and not acknowledged yet. */
+interface Pending {
+  readonly batch: Batch
+  /** Undefined for what this process counted. */
+  readonly left: Left | undefined
+}
 
 /** @throws {TypeError} on options that cannot be right */
 export function createReporter(option: ReportsOption, parts: ReporterParts): Reporter {
@@ -65,39 +80,48 @@ export function createReporter(option: ReportsOption, parts: ReporterParts): Rep
   }
   const url = parseUrl('reports.url', option.url ?? at(issuer, 'reports'))
   const everyMs = option.everyMs ?? 1000
-  if (!(everyMs >= 10)) throw new TypeError('reports.everyMs: expected at least 10')
-  const onProblem =
-    option.onProblem ?? ((problem) => process.emitWarning(problem, { code: 'WRIT_REPORTS' }))
+  // A timer that is given more than it can count goes off at once.
+  if (!(everyMs >= 10 && everyMs <= MOST_EVERY_MS)) {
+    throw new TypeError(`reports.everyMs: expected a number from 10 to ${MOST_EVERY_MS}`)
+  }
+  const onProblem = (problem: string): void => {
+    try {
+      if (option.onProblem !== undefined) option.onProblem(problem)
+      else process.emitWarning(problem, { code: 'WRIT_REPORTS' })
+    } catch {
+      // Neither a request nor the loop may end of what somebody else's function does.
+    }
+  }
   // Another one after each start, because the sequence begins again.
   const holder = [option.holder ?? [], randomBytes(12).toString('base64url')].flat().join('.')
 
   const gathering = new Gathering(holder)
-  /** Numbered, and not acknowledged yet; the first is the next to be sent. */
-  const pending: Batch[] = []
+  /** The first is the next to be sent. */
+  const pending: Pending[] = []
   let key: ReporterKey | undefined
   let sequence = 0
   /** Whether the last batch left something for another one. */
   let more = false
-  let spooled = 0
-  let lostBefore = 0
   let failures = 0
   let told = false
   let running: Promise<void> | undefined
+  let stopping: Promise<void> | undefined
   const closing = new AbortController()
   const late = new AbortController()
 
   async function start(): Promise<void> {
     if (running !== undefined) return
-    const found = await readReporterKey(option.key)
+    const read = await readReporterKey(option.key)
     if (spoolFile !== undefined) {
-      const left = await readSpool(spoolFile, { clientId, resource }, onProblem)
+      const found = await readSpools(spoolFile, { clientId, resource }, onProblem)
       // A second call of `start` may have come this far as well.
       if (running !== undefined) return
-      pending.unshift(...left.batches)
-      spooled = left.batches.length
-      lostBefore = left.lost
+      for (const { file, lost, batches } of found) {
+        const left = { file, lost, waiting: batches.length }
+        pending.push(...batches.map((batch) => ({ batch, left })))
+      }
     }
-    key = found
+    key = read
     running ??= run()
   }
 
@@ -131,7 +155,7 @@ export function createReporter(option: ReportsOption, parts: ReporterParts): Rep
     if (pending.length > 0) return
     const batch = nextBatch()
     more = gathering.size > 0
-    if (batch !== undefined) pending.push(batch)
+    if (batch !== undefined) pending.push({ batch, left: undefined })
   }
 
   function nextBatch(): Batch | undefined {
@@ -141,16 +165,15 @@ export function createReporter(option: ReportsOption, parts: ReporterParts): Rep
   }
 
   async function acknowledged(): Promise<void> {
-    pending.shift()
-    if (spooled === 0 || --spooled > 0 || spoolFile === undefined) return
-    await removeSpool(spoolFile).catch((error: Error) => tell(error.message))
+    const left = pending.shift()?.left
+    if (left === undefined || --left.waiting > 0) return
+    await removeSpool(left.file).catch((error: Error) => tell(error.message))
   }
 
-  async function send(batch: Batch | undefined): Promise<Posted> {
+  async function send(next: Pending | undefined): Promise<Posted> {
     try {
-      const text = signedReport(batch)
-      return await postReport(url, text, {
-        sequence: batch?.sequence ?? sequence,
+      return await postReport(url, signedReport(next), {
+        sequence: next?.batch.sequence ?? sequence,
         signal: late.signal,
       })
     } catch (error) {
@@ -159,14 +182,14 @@ export function createReporter(option: ReportsOption, parts: ReporterParts): Rep
     }
   }
 
-  function signedReport(batch: Batch | undefined): string {
+  function signedReport({ batch, left }: Partial<Pending> = {}): string {
     if (key === undefined) throw new Error('the key has not been read')
     const { heard, fresh } = revocations
     const report = {
       resource,
-      lost: gathering.lost + lostBefore,
+      lost: left?.lost ?? gathering.lost,
       // A process that has ended hears no more.
-      hearing: batch === undefined || batch.holder === holder ? { heard, fresh } : undefined,
+      hearing: left === undefined ? { heard, fresh } : undefined,
       ...(batch ?? { holder, kind, sequence, sessions: [] }),
     }
     return signReport(report, { clientId, key, issuer, now: clock() })
@@ -185,7 +208,7 @@ export function createReporter(option: ReportsOption, parts: ReporterParts): Rep
     return ms * (0.5 + Math.random() / 2)
   }
 
-  async function close(): Promise<void> {
+  async function stop(): Promise<void> {
     closing.abort()
     const timer = setTimeout(() => late.abort(new Error('the verifier stops')), CLOSE_MS)
     await running
@@ -194,17 +217,16 @@ export function createReporter(option: ReportsOption, parts: ReporterParts): Rep
       if (!(await sendAll()).ok) break
     }
     clearTimeout(timer)
-    for (let batch = nextBatch(); batch; batch = nextBatch()) pending.push(batch)
-    if (pending.length === 0) return
-    if (spoolFile === undefined || running === undefined) {
-      return onProblem(`${outcomesIn(pending)} outcomes were never reported`)
-    }
-    const left = { batches: pending, lost: gathering.lost + lostBefore }
+    // What earlier processes left is where it was.
+    const own = pending.filter(({ left }) => left === undefined).map(({ batch }) => batch)
+    for (let batch = nextBatch(); batch; batch = nextBatch()) own.push(batch)
+    pending.length = 0
+    if (own.length === 0) return
     try {
-      await writeSpool(spoolFile, { clientId, resource }, left, spooled > 0)
-      pending.length = 0
+      if (spoolFile === undefined) throw new Error('there is no spoolFile')
+      await writeSpool(spoolFile, { clientId, resource }, { batches: own, lost: gathering.lost })
     } catch (error) {
-      onProblem(`${outcomesIn(pending)} outcomes were never reported: ${(error as Error).message}`)
+      onProblem(`${outcomesIn(own)} outcomes were never reported: ${(error as Error).message}`)
     }
   }
 
@@ -220,7 +242,7 @@ export function createReporter(option: ReportsOption, parts: ReporterParts): Rep
         tell(`an outcome could not be counted: ${error}`)
       }
     },
-    close,
+    close: () => (stopping ??= stop()),
   }
 }
 

@@ -2,14 +2,14 @@ import type { AuditRecord } from '../audit/record.ts'
 import type { JsonObject } from '../lib/json.ts'
 import { type Reason, Refusal } from '../refusal.ts'
 import { Revocations } from '../revocation/revocations.ts'
-import { createTokenVerifier } from '../token/access-token.ts'
+import { createTokenVerifier, MAX_LIFETIME_SECONDS } from '../token/access-token.ts'
 import { authInfoOf } from './auth-info.ts'
 import { certificatesOf } from './certificates.ts'
 import { answerTo, answerToRefusal, responseTo, UNEXPECTED } from './challenge.ts'
 import { type Examination, examine, neededScope, type Parts } from './check.ts'
 import { doorsOf } from './doors.ts'
 import { metadataOf } from './metadata.ts'
-import { feedOf, keysOf, parseUrl, sinkOf, type VerifierOptions } from './options.ts'
+import { boundOf, feedOf, keysOf, parseUrl, sinkOf, type VerifierOptions } from './options.ts'
 import { createReporter } from './reporter.ts'
 import type { Allowed, GateRequest, Headers, Outcome, Refused } from './request.ts'
 import { LegacySessions } from './sessions.ts'
@@ -21,7 +21,11 @@ import { recordOf } from './trail.ts'
 /** Arguments may be 1 MiB; the rest is for the message around them. */
 const DEFAULT_MAX_BODY_BYTES = 1024 * 1024 + 64 * 1024
 
+const MOST_BODY_BYTES = 64 * 1024 * 1024
+
 const DEFAULT_STALE_AFTER_MS = 1000
+/** No token lives longer, so a longer silence would hide every revocation. */
+const MOST_STALE_AFTER_MS = MAX_LIFETIME_SECONDS * 1000
 /** A start that failed is not tried more often for requests, which anyone can send. */
 const START_AGAIN_AFTER_MS = 1000
 
@@ -55,7 +59,12 @@ export function createVerifier(options: VerifierOptions): Verifier {
   parseUrl('issuer', issuer)
   if (typeof ledger?.spend !== 'function') throw new TypeError('ledger: required')
   const clock = options.clock ?? (() => Date.now() / 1000)
-  const staleAfterMs = options.staleAfterMs ?? DEFAULT_STALE_AFTER_MS
+  const staleAfterMs = boundOf(
+    'staleAfterMs',
+    options.staleAfterMs,
+    DEFAULT_STALE_AFTER_MS,
+    MOST_STALE_AFTER_MS,
+  )
   const certificates = certificatesOf(options)
   const metadata = metadataOf(resource, issuer, certificates.accepted)
   const told = toldOf(options)
@@ -78,7 +87,12 @@ export function createVerifier(options: VerifierOptions): Verifier {
   const parts: Parts = {
     issuer,
     resource,
-    maxBodyBytes: options.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES,
+    maxBodyBytes: boundOf(
+      'maxBodyBytes',
+      options.maxBodyBytes,
+      DEFAULT_MAX_BODY_BYTES,
+      MOST_BODY_BYTES,
+    ),
     doors: doorsOf(resourceUrl, options),
     told,
     tokens: createTokenVerifier({ issuer, audience: resource, keys: keys.source }),

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import type { ServerResponse } from 'node:http'
 import { after, before, test } from 'node:test'
 import { inspect } from 'node:util'
+import { hashArguments } from '../../src/action/hash.ts'
+import type { GrantedDetail } from '../../src/action/mcp-action.ts'
 import { createAgent, WritError } from '../../src/agent/index.ts'
 import {
   IDENTITY,
@@ -53,14 +55,16 @@ test('the metadata is read once, and again only after it could not be had', asyn
   assert.equal(broker.metadataRequests - before, 2)
 })
 
-test('an issuer with a path has its metadata where RFC 8414 puts it', async () => {
-  const tenant = await startBroker({ path: '/tenant/a' })
-  try {
-    assert.equal((await call(agentFor({ broker: tenant.origin }))).status, 200)
-  } finally {
-    await tenant.close()
-  }
-})
+for (const path of ['/tenant/a', '/tenant/a/']) {
+  test(`an issuer with the path ${path} has its metadata where RFC 8414 puts it`, async () => {
+    const tenant = await startBroker({ path })
+    try {
+      assert.equal((await call(agentFor({ broker: tenant.origin }))).status, 200)
+    } finally {
+      await tenant.close()
+    }
+  })
+}
 
 const issuers: [string, (origin: string) => string][] = [
   ['another issuer', () => 'https://evil.example'],
@@ -152,8 +156,8 @@ const answers: [string, Record<string, unknown>][] = [
   ['no word about what it issued', { issued_token_type: undefined }],
   ['a token without an end', { expires_in: undefined }],
   ['a token that has ended', { expires_in: 0 }],
-  ['another action', { authorization_details: [{ type: 'mcp_action', identifier: 'other' }] }],
   ['no details', { authorization_details: undefined }],
+  ['details that are no list', { authorization_details: {} }],
 ]
 for (const [name, answer] of answers) {
   test(`an answer with ${name} is not used`, async () => {
@@ -165,6 +169,37 @@ for (const [name, answer] of answers) {
     assert.equal(server.received.length, sent)
   })
 }
+
+const parts: [string, Partial<GrantedDetail>][] = [
+  ['another tool', { identifier: 'other' }],
+  ['another server', { locations: ['https://mcp.example/mcp'] }],
+  ['another method', { actions: ['prompts/get'] }],
+  ['other arguments', { arguments_hash: hashArguments({ to: 'somebody else' }) }],
+  ['another round', { input_hash: hashArguments({}) }],
+  ['another type', { type: 'payment' as 'mcp_action' }],
+  ['uses without number', { max_uses: Number.MAX_SAFE_INTEGER }],
+]
+test('an answer that grants anything but the action that was asked for is not used', async () => {
+  const right: GrantedDetail = {
+    type: 'mcp_action',
+    locations: [url],
+    actions: ['tools/call'],
+    identifier: 'pay',
+    arguments_hash: hashArguments({}),
+    hash_alg: 'sha-256',
+    max_uses: 1,
+  }
+  broker.answer = { authorization_details: [right] }
+  assert.equal((await call()).status, 200)
+  const sent = server.received.length
+  const wrong = parts.map(([name, part]): [string, unknown] => [name, [{ ...right, ...part }]])
+  for (const [name, details] of [...wrong, ['two grants', [right, right]], ['none', []]]) {
+    broker.answer = { authorization_details: details }
+    assert.equal((await refusalOf(call())).code, 'broker_misconfigured', `${name}`)
+  }
+  broker.answer = {}
+  assert.equal(server.received.length, sent)
+})
 
 test('a nonce that the broker asks for again and again is tried once', async () => {
   let requests = 0

@@ -129,7 +129,7 @@ export async function startBroker(options: TestBrokerOptions = {}): Promise<Test
   }
   const answer: Answer = async (request, response) => {
     const issuer = `${running.origin}${path}`
-    if (request.url === `/.well-known/oauth-authorization-server${path}`) {
+    if (request.url === `/.well-known/oauth-authorization-server${path.replace(/\/$/, '')}`) {
       broker.metadataRequests += 1
       const aliases = second && {
         mtls_endpoint_aliases: { token_endpoint: `${second.origin}${path}/token` },

@@ -7,6 +7,7 @@ import {
   type ServerResponse,
 } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { after, before, describe, test } from 'node:test'
 import { getRequestListener } from '@hono/node-server'
@@ -24,7 +25,10 @@ import {
   koaGate,
   nodeGate,
 } from '../../src/verifier/index.ts'
+import type { Outcome } from '../../src/verifier/request.ts'
+import type { Verifier } from '../../src/verifier/verifier.ts'
 import { GATES, type Served } from '../matrix/servers.ts'
+import { until } from '../support/redis.ts'
 import { callMessage, claimsFor, mint, options, RESOURCE, request } from './rig.ts'
 
 const MAX_BODY_BYTES = 8192
@@ -41,6 +45,23 @@ after(async () => {
   await verifier.close()
   await rig.publisher.close()
 })
+
+/** The streams that are still watched: those that were let in and have not been let go of. */
+const streams = new Set<Outcome>()
+const watching: Verifier = {
+  ...verifier,
+  async check(request) {
+    const outcome = await verifier.check(request)
+    if (!outcome.allowed || outcome.closing === undefined) return outcome
+    const ended = () => {
+      streams.delete(watched)
+      outcome.ended()
+    }
+    const watched = { ...outcome, ended }
+    streams.add(watched)
+    return watched
+  },
+}
 
 /** The body a handler was given, last first. */
 const seen: unknown[] = []
@@ -102,7 +123,11 @@ async function listen(listener: (req: IncomingMessage, res: ServerResponse) => v
   const http = createServer(listener)
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve))
   const { port } = http.address() as AddressInfo
-  const open = (sent: Parameters<typeof request>[0], body?: string | AsyncIterable<string>) => {
+  const open = (
+    sent: Parameters<typeof request>[0],
+    body?: string | AsyncIterable<string>,
+    connected?: (socket: Duplex) => void,
+  ) => {
     const { method, path, headers, body: own } = request({ nonce, ...sent })
     const names = [
       'host',
@@ -121,6 +146,7 @@ async function listen(listener: (req: IncomingMessage, res: ServerResponse) => v
         resolve,
       )
       outgoing.on('error', reject)
+      if (connected !== undefined) outgoing.on('socket', connected)
       if (body === undefined || typeof body === 'string') outgoing.end(body ?? own)
       else {
         ;(async () => {
@@ -152,7 +178,7 @@ for (const [name, mount] of Object.entries(GATES)) {
   describe(`${name} gate`, () => {
     let server: Awaited<ReturnType<typeof listen>>
     before(async () => {
-      server = await listen(await mount(verifier, mcp))
+      server = await listen(await mount(watching, mcp))
     })
     after(() => server.close())
 
@@ -270,13 +296,16 @@ for (const [name, mount] of Object.entries(GATES)) {
       const target = { kind: 'session', value: claims.sid } as const
       await rig.publisher.revoke({ target, until: claims.exp, reason: 'test', by: 'test' })
       await ended
+      await until(() => streams.size === 0)
       await new Promise((resolve) => setTimeout(resolve, 60))
       assert.equal((await server.send(right())).status, 200)
     })
 
     test('a client that goes away takes its stream with it', async () => {
       const response = await server.open({ token: mint(claimsFor('session')), method: 'GET' })
+      assert.equal(streams.size, 1)
       response.destroy()
+      await until(() => streams.size === 0)
       assert.equal((await server.send(right())).status, 200)
     })
   })
@@ -344,6 +373,37 @@ describe('a gate that is mounted beneath a path', () => {
       }
     })
   }
+})
+
+test('node: a stream whose client went away while it was checked is not watched', async (t) => {
+  const gone = Promise.withResolvers<void>()
+  const gate = nodeGate({
+    ...watching,
+    async check(request) {
+      const outcome = await watching.check(request)
+      assert.equal(streams.size, 1)
+      client?.destroy()
+      await gone.promise
+      return outcome
+    },
+  })
+  const finished = Promise.withResolvers<boolean>()
+  const server = await listen((req, res) => {
+    res.on('close', gone.resolve)
+    gate(req, res).then(finished.resolve, finished.reject)
+  })
+  t.after(() => server.close())
+  let client: Duplex | undefined
+  const sent = server.open(
+    { token: mint(claimsFor('session')), method: 'GET' },
+    undefined,
+    (own) => {
+      client = own
+    },
+  )
+  await assert.rejects(sent)
+  assert.equal(await finished.promise, true)
+  assert.equal(streams.size, 0)
 })
 
 test('fetch: a stream that breaks off is let go of, and its revocation ends no process', async () => {

@@ -385,6 +385,14 @@ test('options that cannot be right are a TypeError', async () => {
     ['definitions', { definitions: [{ name: 'a' }, { name: 'a' }] }],
     ['audit', { audit: undefined }],
     ['nonce', { dpop: { nonceSecret: Buffer.alloc(8) } }],
+    ...['staleAfterMs', 'maxBodyBytes'].flatMap((name) =>
+      [Number.NaN, Number.POSITIVE_INFINITY, 0, -1, '9'].map((value): [string, object] => [
+        name,
+        { [name]: value },
+      ]),
+    ),
+    ['staleAfterMs', { staleAfterMs: 300_001 }],
+    ['maxBodyBytes', { maxBodyBytes: 64 * 1024 * 1024 + 1 }],
   ]
   for (const [name, options] of wrong) {
     assert.throws(

@@ -169,7 +169,9 @@ function endWith(closing: AbortSignal, outcome: Allowed, res: ServerResponse): v
     if (res.headersSent) res.end()
     else res.destroy()
   }
-  if (closing.aborted) end()
+  // Its sender went away while it was checked, and nothing will tell of it again.
+  if (res.closed) outcome.ended()
+  else if (closing.aborted) end()
   else closing.addEventListener('abort', end, { once: true })
   res.once('close', () => {
     closing.removeEventListener('abort', end)
