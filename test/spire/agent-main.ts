@@ -4,11 +4,11 @@
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
 import { type AgentOptions, createAgent } from '../../src/agent/index.ts'
 import { createSpiffe } from '../../src/spiffe/index.ts'
-import type { AgentConfig, Face, Instruction, Report } from './agent.ts'
+import type { AgentConfig, Face, Instruction, Report, Shown } from './agent.ts'
 
 const config = JSON.parse(process.argv[2] ?? '{}') as AgentConfig
 const { broker, brokerSpiffeId, resource, socket } = config
-const { jwt, connect: spiffe } = createSpiffe({ audience: broker, socket })
+const { jwt, connect: spiffe, api } = createSpiffe({ audience: broker, socket })
 
 const FACES: Record<Face, () => AgentOptions> = {
   jwt: () => ({ broker, spiffe, identity: jwt }),
@@ -17,14 +17,28 @@ const FACES: Record<Face, () => AgentOptions> = {
 }
 const clients = new Map<Face, Promise<Client>>()
 
-process.on('message', async ({ id, face, arguments: args }: Instruction) => {
-  const report: Report = await call(face, args).then(
+process.on('message', async (instruction: Instruction) => {
+  const { id } = instruction
+  const answer =
+    instruction.face === undefined ? show() : call(instruction.face, instruction.arguments)
+  const report: Report = await answer.then(
     (text) => ({ id, text }),
     (error: Error & { code?: string }) => ({ id, error: said(error), code: error.code }),
   )
   process.send?.(report)
 })
 process.once('disconnect', () => process.exit(0))
+
+async function show(): Promise<string> {
+  const { svids, federated } = await api.x509()
+  const base64 = (der: Uint8Array | undefined) => Buffer.from(der ?? []).toString('base64')
+  const trusted = [...(svids[0]?.authorities ?? []), ...[...federated.values()].flat()]
+  const shown: Shown = {
+    certificate: base64(svids[0]?.chain[0]),
+    trusted: trusted.map(base64),
+  }
+  return JSON.stringify(shown)
+}
 
 async function call(face: Face, args: Record<string, unknown>): Promise<string> {
   const client = await connected(face)

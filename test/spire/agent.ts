@@ -12,10 +12,16 @@ export interface AgentConfig {
   readonly socket: string
 }
 
-export interface Instruction {
-  readonly id: number
-  readonly face: Face
-  readonly arguments: Record<string, unknown>
+/** What to call; without a face, to show its certificate and whom it trusts. */
+export type Instruction =
+  | { readonly id: number; readonly face: Face; readonly arguments: Record<string, unknown> }
+  | { readonly id: number; readonly face?: undefined }
+
+/** In base64 of DER. */
+export interface Shown {
+  readonly certificate: string
+  /** The authorities of its own trust domain and of those it is federated with. */
+  readonly trusted: readonly string[]
 }
 
 export type Report =
@@ -29,6 +35,8 @@ export interface AgentProcess {
    * @throws {Error} with the message and the `code` of what stopped the call
    */
   greet(face: Face, name?: string): Promise<string>
+  /** What the Workload API says to it now. */
+  show(): Promise<Shown>
   stop(): Promise<void>
 }
 
@@ -47,16 +55,18 @@ export function startAgent(program: string, config: AgentConfig): AgentProcess {
   child.process.once('exit', () => {
     for (const [id, answer] of waiting) answer({ id, error: `it ended\n${child.printed()}` })
   })
+  async function ask(instruction: (id: number) => Instruction): Promise<string> {
+    const id = ++calls
+    const report = await new Promise<Report>((resolve) => {
+      waiting.set(id, resolve)
+      child.process.send(instruction(id))
+    })
+    if ('text' in report) return report.text
+    throw Object.assign(new Error(report.error), { code: report.code })
+  }
   return {
-    async greet(face, name = 'Ada') {
-      const id = ++calls
-      const report = await new Promise<Report>((resolve) => {
-        waiting.set(id, resolve)
-        child.process.send({ id, face, arguments: { name } } satisfies Instruction)
-      })
-      if ('text' in report) return report.text
-      throw Object.assign(new Error(report.error), { code: report.code })
-    },
+    greet: (face, name = 'Ada') => ask((id) => ({ id, face, arguments: { name } })),
+    show: async () => JSON.parse(await ask((id) => ({ id }))) as Shown,
     stop: () => child.stop(),
   }
 }

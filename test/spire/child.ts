@@ -67,7 +67,7 @@ export async function until<T>(
   what: string,
   child: Child,
   ready: () => Promise<T | undefined>,
-  patienceMs = 60_000,
+  patienceMs = 150_000,
 ): Promise<T> {
   const deadline = Date.now() + patienceMs
   while (Date.now() < deadline && child.process.exitCode === null) {

@@ -40,7 +40,8 @@ const run = spawn(
     '--test',
     // The longest file mostly waits for certificates to run out; the others run meanwhile.
     '--test-concurrency=3',
-    '--test-timeout=280000',
+    // With room for a machine that is busy.
+    '--test-timeout=480000',
     `--test-reporter=${new URL('./report.ts', import.meta.url).href}`,
     '--test-reporter-destination=stdout',
     ...files.sort(),

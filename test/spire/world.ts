@@ -92,7 +92,7 @@ export async function startWorld(): Promise<World> {
     }
     const holder = await ownProgram(buildSpire().agent, join(directory, 'holder'))
     // What it is given is kept, and must not end before it is refused for another reason.
-    await corp.register({ path: new URL(AGENT).pathname, program: holder, x509TtlSeconds: 300 })
+    await corp.register({ path: new URL(AGENT).pathname, program: holder, x509TtlSeconds: 900 })
     await corp.startAgent()
     await partner.startAgent()
 
