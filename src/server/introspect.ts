@@ -97,7 +97,8 @@ export function revocation(desk: TokenDesk): (ctx: Context) => Promise<void> {
         target: { kind: 'jti', value: token.jti },
         until: token.expiresAt,
         reason: 'revoked at the revocation endpoint',
-        by: client.clientId,
+        // As on the admin side, so that nobody takes it for a person.
+        by: `client:${client.clientId}`,
       })
       const address = ctx.req.socket.remoteAddress
       await broker.audit.record({

@@ -14,6 +14,7 @@ export function revocationRecord(revocation: Revocation, door: string): AuditRec
     outcome: 'event',
     reason: 'revoked',
     evidence: { ...revocation, target: { ...target } },
+    by: revocation.by,
     ...namesOf(target),
   }
 }

@@ -396,7 +396,7 @@ test('an admin revokes any token, a server none that was issued to an agent', as
   const { jti } = claimsOf(token)
   assert.deepEqual([event?.outcome, event?.reason, event?.jti], ['event', 'revoked', jti])
   const { target, by, id } = (event?.evidence ?? {}) as Record<string, unknown>
-  assert.deepEqual([target, by], [{ kind: 'jti', value: jti }, 'admin'])
+  assert.deepEqual([target, by], [{ kind: 'jti', value: jti }, 'client:admin'])
   assert.equal(typeof id, 'string')
 })
 

@@ -135,8 +135,8 @@ test('a token is stopped for as long as it would have been good, by whom is on r
   const not = records.at(-1)
   assert.deepEqual([not?.reason, not?.workload, not?.jti], ['client_rejected', 'approver', jti])
   assert.equal((await ask('revoke', { token })).status, 200)
-  const { address, evidence } = records.at(-1)!
-  assert.deepEqual([address, evidence?.until, evidence?.by], ['127.0.0.1', exp, 'admin'])
+  const { address, by, evidence } = records.at(-1)!
+  assert.deepEqual([address, evidence?.until, by], ['127.0.0.1', exp, 'client:admin'])
 })
 
 test('a client stops what was issued to itself, whatever else it may not', async () => {
