@@ -178,13 +178,15 @@ test('an assertion of a registered client buys one token', async () => {
 
 test('the Authorization header is refused at every door', async () => {
   const headers = { authorization: 'Basic YTpi' }
+  const challenge = 'Basic realm="clients"'
   for (const fields of [
     asks.exchange(await fixture.svid(), JWT_TYPE),
     asks.bearer(await fixture.svid()),
     { grant_type: 'client_credentials', ...asks.target(), ...(await asks.spiffe()) },
   ]) {
-    const { status, body } = await asks.post(fields, { headers })
-    assert.deepEqual([status, body.error], [401, 'invalid_client'])
+    const answer = await asks.post(fields, { headers })
+    assert.deepEqual([answer.status, answer.body.error], [401, 'invalid_client'])
+    assert.equal(answer.headers['www-authenticate'], challenge)
   }
 })
 

@@ -187,7 +187,7 @@ const forms: [string | undefined, 'json' | 'jwt' | undefined | 'malformed'][] = 
   ['application/json; charset=utf-8x', undefined],
   ['application/json; charset=x-utf-8', undefined],
   ['application/json; CHARSET="UTF-8"', 'json'],
-  ['application/json;Q=0', undefined],
+  ['application/json;Q=0.5', 'json'],
   ['application/json; profile=utf-8', undefined],
   [JWT, 'jwt'],
   [JWT.toUpperCase(), 'jwt'],

@@ -105,6 +105,9 @@ for (const [title, form, headers, status, error, reason] of refused) {
       const answer = await ask(path, { token: 'x', ...form }, admin, headers)
       assert.deepEqual(told(answer), [status, error], answer.text)
       assert.equal(answer.headers['cache-control'], 'no-store')
+      // RFC 6749 §5.2: in the scheme that was used, and none where none was.
+      const challenge = 'authorization' in headers ? 'Bearer realm="clients"' : undefined
+      assert.equal(answer.headers['www-authenticate'], challenge)
       const door = path === 'revoke' ? 'revocation' : 'introspection'
       const last = records.at(-1)
       assert.deepEqual([last?.door, last?.outcome, last?.reason], [door, 'refused', reason])

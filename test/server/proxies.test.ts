@@ -129,10 +129,17 @@ test('a stranger’s Client-Cert proves nothing, and who needs it is told so', a
 
 test('a stranger’s Client-Cert changes nothing for who does not need it', async () => {
   const key = generateSenderKey()
-  const headers = { 'client-cert': ':AAAA:', ...proofFor(`${open.issuer}/token`, key) }
-  const { status, body } = await post(open, await exchangeForm(open), headers)
-  assert.equal(status, 200)
-  assert.deepEqual(claimsOf(body.access_token).cnf, { jkt: key.jkt })
+  const assertion = {
+    client_id: AGENT,
+    client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-spiffe',
+    client_assertion: await open.svid(),
+  }
+  for (const form of [await exchangeForm(open), ownForm(assertion)]) {
+    const headers = { 'client-cert': ':AAAA:', ...proofFor(`${open.issuer}/token`, key) }
+    const { status, body } = await post(open, form, headers)
+    assert.equal(status, 200)
+    assert.deepEqual(claimsOf(body.access_token).cnf, { jkt: key.jkt })
+  }
 })
 
 test('the metadata says so where a certificate can come by proxy', async () => {
