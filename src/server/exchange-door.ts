@@ -40,7 +40,7 @@ export function exchangeDoor(
   async function answer(ctx: Context, form: Form, visit: Visit, now: number): Promise<void> {
     const grant = form.get('grant_type') ?? ''
     const read = GRANTS.get(grant)
-    if (read === undefined) refuse({ code: 'grant_unsupported', grant: grant.slice(0, 100) })
+    if (read === undefined) refuse({ code: 'grant_unsupported', grant })
     const token = form.has('authorization_details') ? 'action' : 'session'
     visit.asked = { grant: doorOf(grant), token }
     visit.door = visit.asked.grant

@@ -86,7 +86,7 @@ function readTarget(form: Form): Pick<Asking, 'resource' | 'details' | 'delegate
   if (resource === undefined) refuse({ code: 'server_unknown', server: '' })
   const audience = form.get('audience')
   if (audience !== undefined && audience !== resource) {
-    refuse({ code: 'server_unknown', server: audience.slice(0, 200) })
+    refuse({ code: 'server_unknown', server: audience })
   }
   return { resource, details: readDetails(form), delegateTo: undefined }
 }

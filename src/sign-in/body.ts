@@ -25,8 +25,9 @@ export async function receiveJson(ctx: Context): Promise<JsonObject> {
  *
  * @throws {AdminRefusal} request_invalid, request_too_large
  */
-export async function receiveForm({ req }: Context): Promise<body.ReceivedForm> {
-  return body.receiveForm(req, MAX_BODY_BYTES).catch((error) => refuseBody(error, MAX_BODY_BYTES))
+export async function receiveForm(ctx: Context): Promise<body.ReceivedForm> {
+  const reading = body.receiveForm(ctx.req, MAX_BODY_BYTES)
+  return reading.catch((error) => refuseBody(ctx, error, MAX_BODY_BYTES))
 }
 
 /** A page of another origin cannot send this type without being asked first. */
@@ -36,12 +37,15 @@ export function checkJsonType({ req }: Context): void {
 }
 
 /** @throws {AdminRefusal} request_too_large; request_invalid when it is compressed or was cut short */
-export async function receive({ req }: Context, limitBytes: number): Promise<Buffer> {
-  return body.readBody(req, limitBytes).catch((error) => refuseBody(error, limitBytes))
+export async function receive(ctx: Context, limitBytes: number): Promise<Buffer> {
+  const reading = body.readBody(ctx.req, limitBytes)
+  return reading.catch((error) => refuseBody(ctx, error, limitBytes))
 }
 
-function refuseBody(error: unknown, limitBytes: number): never {
+function refuseBody(ctx: Context, error: unknown, limitBytes: number): never {
   if (!(error instanceof body.BodyError)) throw error
+  // The next request on this connection would wait behind what is left unread.
+  if (!ctx.req.complete) ctx.set('Connection', 'close')
   if (error.fault === 'too_large') refuseAdmin({ code: 'request_too_large', limitBytes }, error)
   const { parameter, message } = error
   refuseAdmin({ code: 'request_invalid', pointer: parameter, detail: message }, error)

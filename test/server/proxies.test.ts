@@ -114,6 +114,11 @@ test('a stranger’s Client-Cert proves nothing, and who needs it is told so', a
     ['as the key', form, fields],
     ['as client authentication', ownForm(), { ...fields, ...proof() }],
     ['the chain alone', ownForm(), { 'client-cert-chain': fields['client-cert']! }],
+    [
+      'for no server',
+      new URLSearchParams({ grant_type: 'client_credentials', client_id: AGENT }),
+      fields,
+    ],
     ['in another case', ownForm(), { 'CLIENT-Cert': fields['client-cert']! }],
   ] as const) {
     const answer = await post(open, body, headers)

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { request } from 'node:http'
+import { type IncomingMessage, request } from 'node:http'
 import { after, before, test } from 'node:test'
 import * as oauth from 'oauth4webapi'
 import { createOidcStore } from '../../src/sign-in/adapter.ts'
@@ -186,6 +186,20 @@ test('a form that two readers could read differently is refused, whatever a read
   const fields = { client_id: 'writ-cli', scope: 'writ:viewer' }
   const headers = { dpop: cli.proof(path), 'content-encoding': 'gzip' }
   assert.equal((await send(`${site.url}${path}`, { form: fields, headers })).status, 400)
+})
+
+test('a form that is too large is refused, and nothing has to wait behind what is left of it', async () => {
+  const cli = new CommandLine(site)
+  const path = '/oauth/device_authorization'
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
+  const type = 'application/x-www-form-urlencoded'
+  const headers = { 'content-type': type, dpop: cli.proof(path), connection: 'keep-alive' }
+  const sent = request(`${site.url}${path}`, { method: 'POST', family: 4, headers }, resolve)
+  // Of no length that is said before, and not to its end.
+  sent.on('error', reject).write(`client_id=writ-cli&scope=${'a'.repeat(40_000)}`)
+  const answer = await promise
+  assert.deepEqual([answer.statusCode, answer.headers.connection], [413, 'close'])
+  sent.destroy()
 })
 
 test('a person’s token is good with its own key, and for no more than was asked for', async () => {
