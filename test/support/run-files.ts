@@ -43,6 +43,8 @@ export async function runFiles(files: readonly string[], options: RunOptions): P
       const place = String(outcomes.length).padStart(String(files.length).length)
       console.log(`${place}/${files.length} ${outcome.ok ? 'ok' : 'FAILED'} ${lineOf(outcome)}`)
       for (const said of outcome.said) console.log(`    ${said}`)
+      // Whole at the end, which a run that is ended does not reach.
+      for (const why of outcome.failed) console.log(`    failed: ${why.split('\n', 1)}`)
     }
   }
   const giveUp = (why: string): never => {
