@@ -441,6 +441,7 @@ test('an agent without permission at one of the servers hands on nothing', async
   const both = ceiling({}, { locations: [BANK, NOTES], identifiers: ['list'] })
   const request = await handingOn(party('a'), party('b'), { details: both })
   await refused(rig, request, { code: 'policy_denied', policies: ['agents', 'short'] }, broker)
+  assert.deepEqual(rig.records.at(-1)?.decision, 'deny')
   assert.deepEqual(asked, [
     [BANK, ['transfer'], id('b')],
     [BANK, ['list'], id('b')],

@@ -132,6 +132,20 @@ test('times that a clock left in the future are now', () => {
   )
 })
 
+test('times that are all in the future are all now', () => {
+  const gathering = new Gathering('me')
+  note(gathering, 100)
+  const [update] = gathering.take({ now: NOW })
+  assert.deepEqual([update!.firstAt, update!.lastAt, update!.actions[0]!.at], [NOW, NOW, NOW])
+})
+
+test('a name that was cut in the middle of a character is text that every reader takes', () => {
+  const gathering = new Gathering('me')
+  note(gathering, 1, { name: 'note \ud83d', reason: 'of no refusal' })
+  const [action] = gathering.take({ now: NOW + 1 })[0]!.actions
+  assert.deepEqual([action!.name, action!.reason], ['note \ufffd', undefined])
+})
+
 test('large argument values are left out, small ones are kept', () => {
   const gathering = new Gathering('me')
   note(gathering, 1, { arguments: { text: 'small' } })

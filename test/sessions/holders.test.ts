@@ -128,6 +128,23 @@ test('a holder that says nothing is silent after ten seconds and gone after ten 
   await holders.close()
 })
 
+test('what a holder said stays said, whichever report comes late or again', async () => {
+  const { holders, documents, clock } = scene()
+  const said = (at: number, fresh: boolean) =>
+    reportOf({ at, hearing: { heard: { me: at }, fresh } })
+  const verifier = async () => {
+    const found = (await holders.list()).find(({ kind }) => kind === 'verifier')
+    return [found?.lastHeardAt, found?.fresh, found?.heard.me]
+  }
+  const { now } = clock
+  await keepHolder(documents, said(now, false), now)
+  for (const at of [now, now - 1]) {
+    await keepHolder(documents, said(at, true), now + 5)
+    assert.deepEqual(await verifier(), [now, false, now])
+  }
+  await holders.close()
+})
+
 test('two clients may call a process alike', async () => {
   const { holders, documents, clock } = scene()
   await keepHolder(documents, reportOf(), clock.now)
@@ -179,4 +196,29 @@ test('a store that hangs is not asked again before it has answered', async () =>
   resolve()
   await until(() => asked > 1)
   await holders.close()
+})
+
+test('a broker that stops while it says that it is there is off the list all the same', async () => {
+  const { options, holders: other } = scene()
+  const begun = Promise.withResolvers<void>()
+  const slow = Promise.withResolvers<void>()
+  const { documents: real } = options
+  const documents = {
+    put: async (...all: Parameters<typeof real.put>) => {
+      begun.resolve()
+      await slow.promise
+      return real.put(...all)
+    },
+    get: real.get.bind(real),
+    list: real.list.bind(real),
+    remove: real.remove.bind(real),
+  }
+  const holders = createHolders({ ...options, documents, origin: 'broker-two', everyMs: 5 })
+  await begun.promise
+  const closed = holders.close()
+  slow.resolve()
+  await closed
+  const ids = (await other.list()).map(({ id }) => id)
+  assert.equal(ids.includes('broker-two'), false)
+  await other.close()
 })

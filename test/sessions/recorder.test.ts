@@ -55,7 +55,7 @@ test('what is issued and refused is in the book a moment later', async () => {
 })
 
 test('what is not known to belong to a session is not noted', async () => {
-  const { recorder, book } = open()
+  const { recorder, book, errors } = open()
   for (const missing of ['session', 'key', 'workload', 'principal'] as const) {
     const { [missing]: _, ...rest } = record()
     recorder.note(rest as AuditRecord)
@@ -63,13 +63,21 @@ test('what is not known to belong to a session is not noted', async () => {
   recorder.note(record({ outcome: 'event', reason: 'identity_second_key' }))
   await recorder.flush()
   assert.deepEqual(await book.list({ limit: 10 }), [])
+  assert.deepEqual(errors, [], 'nor tried to be written')
   await recorder.close()
 })
 
 test('a closed recorder has written everything', async () => {
-  const { recorder, book } = open()
+  const sizes: number[] = []
+  const { recorder, book } = open(60_000, (real) => ({
+    apply(source, sequence, updates) {
+      sizes.push(updates.length)
+      return real.apply(source, sequence, updates)
+    },
+  }))
   for (let n = 0; n < 2000; n++) recorder.note(record({ session: `s${n}` }))
   await recorder.close()
+  assert.deepEqual(sizes, [500, 500, 500, 500], 'in parts that a store takes at once')
   assert.equal((await book.list({ limit: 1000 })).length, 1000)
   assert.equal((await book.get('s1999'))?.session.issued, 1)
 })
@@ -117,5 +125,30 @@ test('flushes at one time write each thing once', async () => {
   await Promise.all([first, recorder.flush(), recorder.flush()])
   assert.deepEqual(applied, [1, 2])
   assert.equal((await book.get('s'))?.session.issued, 2)
+  await recorder.close()
+})
+
+test('a flush writes what one that was under way could not', async () => {
+  const begun = Promise.withResolvers<void>()
+  const failing = Promise.withResolvers<void>()
+  let times = 0
+  const { recorder, book } = open(60_000, (real) => ({
+    async apply(...batch) {
+      times += 1
+      if (times === 1) {
+        begun.resolve()
+        await failing.promise
+        refuse({ code: 'ledger_unavailable', detail: 'a test' })
+      }
+      await real.apply(...batch)
+    },
+  }))
+  recorder.note(record())
+  const first = assert.rejects(recorder.flush())
+  await begun.promise
+  const second = recorder.flush()
+  failing.resolve()
+  await Promise.all([first, second])
+  assert.equal((await book.get('s'))?.session.issued, 1)
   await recorder.close()
 })

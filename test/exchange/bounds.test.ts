@@ -1,0 +1,159 @@
+// What bounds a token, whatever is configured, asked for or said by an issuer.
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import type { Broker } from '../../src/exchange/broker.ts'
+import { exchange } from '../../src/exchange/exchange.ts'
+import type { JsonObject } from '../../src/lib/json.ts'
+import type { DecisionInput } from '../../src/policy/engine.ts'
+import {
+  asking,
+  BANK,
+  ceiling,
+  claimsOf,
+  delegationOf,
+  detailsOf,
+  handingOn,
+  id,
+  JWT,
+  NOTES,
+  type Party,
+  type Rig,
+  refused,
+  startRig,
+  under,
+} from './rig.ts'
+
+let rig: Rig
+let a: Party
+let b: Party
+before(async () => {
+  rig = await startRig()
+  a = rig.party('a')
+  b = rig.party('b')
+})
+after(() => rig?.close())
+
+const configured = (delegation: Partial<Broker['delegation']>): Broker => ({
+  ...rig.broker,
+  delegation: { ...rig.broker.delegation!, ...delegation },
+})
+
+const LIFETIMES: readonly (readonly [configuredSeconds: number, seconds: number])[] = [
+  [100, 100],
+  [3600, 3600],
+  [7200, 3600],
+]
+for (const [lifetimeSeconds, seconds] of LIFETIMES) {
+  test(`a delegation that may live for ${lifetimeSeconds} s lives for ${seconds} s`, async () => {
+    const subject = { token: await a.svid(10_000), tokenType: JWT }
+    const request = await handingOn(a, b, { change: { subject } })
+    const { token } = await exchange(request, configured({ lifetimeSeconds }))
+    const { iat, exp } = delegationOf(token)
+    assert.equal(exp - iat, seconds)
+  })
+}
+
+test('a token ends before the proof that it came of does, also within a second', async () => {
+  const now = Math.floor(Date.now() / 1000)
+  const claims = claimsOf(await exchange(await askingAs(rig.user({ exp: now + 30.5 })), rig.broker))
+  assert.equal(claims.exp, now + 30)
+})
+
+test('nothing is handed on that the next agent could not use', async () => {
+  const request = () => handingOn(a, b)
+  const depth = { code: 'delegation_refused', check: 'depth' } as const
+  await refused(rig, await request(), depth, configured({ maxDepth: 1 }))
+  await exchange(await request(), configured({ maxDepth: 2 }))
+})
+
+/** A user's token that names these as having acted, the last one first. */
+const actedBy = (names: readonly string[]) => {
+  const act = names.reduce<JsonObject | undefined>(
+    (before, sub) => ({ sub, tenant: 'x', ...(before === undefined ? {} : { act: before }) }),
+    undefined,
+  )
+  return rig.user({ act: act!, may_act: { sub: a.id } })
+}
+const askingAs = async (token: string) =>
+  asking(a, {
+    subject: { token, tokenType: JWT },
+    actor: { token: await a.svid(), tokenType: JWT },
+  })
+
+test('more than eight actors are not in a row, however many are configured', async () => {
+  const names = Array.from({ length: 8 }, (_, i) => `agent-${i}`)
+  const broker = configured({ maxDepth: 20 })
+  const depth = { code: 'delegation_refused', check: 'depth' } as const
+  await refused(rig, await askingAs(actedBy(names)), depth, broker)
+  await exchange(await askingAs(actedBy(names.slice(1))), broker)
+})
+
+test('of who acted before, a token says who they are and nothing else that an issuer says', async () => {
+  const { act } = claimsOf(await exchange(await askingAs(actedBy(['x', 'y'])), rig.broker))
+  assert.deepEqual(act?.act, { sub: 'y', act: { sub: 'x' } })
+})
+
+test('policies decide about the task that was delegated, whatever the next agent calls it', async () => {
+  const seen: unknown[] = []
+  const decide = (input: DecisionInput) => {
+    seen.push(input.action?.task)
+    return rig.broker.policies.decide(input)
+  }
+  const { token } = await exchange(
+    await handingOn(a, b, { details: ceiling({ task: 'root' }) }),
+    rig.broker,
+  )
+  const details = detailsOf('transfer', {}, { task: 'mine' })
+  const request = await asking(b, { ...(await under(b, token)), details })
+  await exchange(request, { ...rig.broker, policies: { decide } })
+  assert.deepEqual(seen, ['root'])
+})
+
+const USES: readonly (readonly [method: string, decided: number, uses: number])[] = [
+  ['tools/call', 1, 1],
+  ['tools/call', 3, 3],
+  ['tasks/get', 1, 20],
+  ['tasks/get', 3, 3],
+]
+for (const [method, maxUses, uses] of USES) {
+  test(`a token for ${method} is good ${uses} times where policies say ${maxUses}`, async () => {
+    const element = { type: 'mcp_action', locations: [BANK], actions: [method] }
+    const decide = (input: DecisionInput) => ({ ...rig.broker.policies.decide(input), maxUses })
+    const request = await asking(a, { details: [{ ...element, identifier: 'transfer' }] })
+    const granted = await exchange(request, { ...rig.broker, policies: { decide } })
+    const [detail] = claimsOf(granted).authorization_details as [JsonObject]
+    assert.equal(detail.max_uses, uses)
+    assert.equal(claimsOf(granted).client_id, id('a'))
+  })
+}
+
+type Said = Pick<ReturnType<Broker['policies']['decide']>, 'effect' | 'lifetimeSeconds'>
+const permit = (lifetimeSeconds?: number): Said => ({ effect: 'permit', lifetimeSeconds })
+const ask: Said = { effect: 'ask', lifetimeSeconds: undefined }
+/** What the policies of two servers say, and what comes of it: seconds, or nothing without a person. */
+const BOTH: readonly (readonly [bank: Said, notes: Said, seconds: number | undefined])[] = [
+  [permit(), permit(50), 50],
+  [permit(50), permit(), 50],
+  [permit(70), permit(50), 50],
+  [permit(50), permit(70), 50],
+  [permit(), ask, undefined],
+  [ask, permit(), undefined],
+]
+for (const [bank, notes, seconds] of BOTH) {
+  const [first, second] = [bank, notes].map((each) => `${each.effect} ${each.lifetimeSeconds}`)
+  test(`of what two servers’ policies say, ${first} and ${second}, the strictest counts`, async () => {
+    const decide = (input: DecisionInput) => ({
+      ...rig.broker.policies.decide(input),
+      ...(input.server === BANK ? bank : notes),
+      policies: [input.server === BANK ? 'of-bank' : 'of-notes', 'of-both'],
+    })
+    const broker = { ...rig.broker, policies: { decide } }
+    const request = await handingOn(a, b, { details: ceiling({ locations: [BANK, NOTES] }) })
+    const policies = ['of-bank', 'of-both', 'of-notes']
+    if (seconds === undefined) {
+      return refused(rig, request, { code: 'approval_required', policies }, broker)
+    }
+    assert.equal((await exchange(request, broker)).expiresInSeconds, seconds)
+    assert.deepEqual(rig.records.at(-1)?.policies, policies)
+  })
+}
