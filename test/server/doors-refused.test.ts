@@ -351,3 +351,19 @@ test('no answer says which check a caller failed', async () => {
   }
   assert.equal(said.size, 1, [...said].join())
 })
+
+test('what a caller makes up is on record, and not at any length', async () => {
+  const long = 'x'.repeat(5_000)
+  for (const [fields, name] of [
+    [{ grant_type: long }, 'grant'],
+    [
+      asks.exchange(await fixture.svid(), JWT_TYPE, { resource: long, authorization_details: '' }),
+      'server',
+    ],
+    [asks.exchange(await fixture.svid(), JWT_TYPE, { audience: long }), 'server'],
+  ] as const) {
+    assert.equal((await asks.post(fields)).status, 400)
+    const said = String(fixture.records.at(-1)?.evidence?.[name])
+    assert.ok(said.startsWith('xxx') && said.length < 600, `${name}: ${said.length}`)
+  }
+})
