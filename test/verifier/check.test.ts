@@ -11,6 +11,7 @@ import { Refusal } from '../../src/refusal.ts'
 import { Revocations } from '../../src/revocation/revocations.ts'
 import { createTokenVerifier } from '../../src/token/access-token.ts'
 import { generateSenderKey } from '../../src/token/proof.ts'
+import { spendIdOf } from '../../src/token/spend-id.ts'
 import { certificatesOf } from '../../src/verifier/certificates.ts'
 import {
   type Examination,
@@ -127,7 +128,8 @@ interface Case {
   readonly parts?: () => Partial<Parts>
 }
 
-const big = JSON.stringify(callMessage({ text: 'x'.repeat(5000) }))
+/** One byte more than the limit. */
+const big = JSON.stringify(callMessage({ text: '' })).padEnd(4097)
 const newer = modern(callMessage(args))
 const stranger = generateSenderKey()
 
@@ -185,6 +187,30 @@ const cases: Case[] = [
     step: 'httpForm',
     refused: 'request_malformed',
     sent: { headers: { 'content-type': 'text/plain' } },
+  },
+  {
+    title: 'a body of two types',
+    step: 'httpForm',
+    refused: 'request_malformed',
+    sent: { headers: { 'content-type': ['application/json', 'text/plain'] } },
+  },
+  {
+    title: 'a body of a type that begins like the right one',
+    step: 'httpForm',
+    refused: 'request_malformed',
+    sent: { headers: { 'content-type': 'application/jsonl' } },
+  },
+  {
+    title: 'a client that reads nothing but streams',
+    step: 'httpForm',
+    refused: 'request_malformed',
+    sent: { headers: { accept: 'text/event-stream' } },
+  },
+  {
+    title: 'a client that asks for a stream and does not read streams',
+    step: 'httpForm',
+    refused: 'request_malformed',
+    sent: { method: 'GET', headers: { accept: 'application/json' } },
   },
   {
     title: 'a client that does not read streams',
@@ -542,10 +568,14 @@ test('a token signed by another key is refused', async () => {
 })
 
 test('a spent token buys nothing; without the step it would', async () => {
-  const token = mint(claimsFor({ args }, { definitionHash }))
+  const claims = claimsFor({ args }, { definitionHash })
+  const token = mint(claims)
   const sent = () => request({ token, message: callMessage(args) })
   const parts = makeParts()
   assert.equal(await outcome(parts, sent()), 'allowed')
+  // The name under which a broker that shares the store finds it.
+  const { jti } = claims
+  assert.deepEqual(parts.ledger.spent, [spendIdOf({ issuer: ISSUER, resource: RESOURCE, jti })])
   assert.equal(await outcome(parts, sent()), 'token_spent')
   assert.equal(await outcome(parts, sent(), without('spend')), 'allowed')
 })

@@ -261,15 +261,20 @@ test('a pin file of another server, or one that was altered, is refused at the s
 })
 
 test('ready says what is wrong, and can be tried again', async () => {
-  const { options: made, publisher } = await options({ definitions: { file: '/nowhere/x.json' } })
+  const folder = mkdtempSync(join(tmpdir(), 'writ-verifier-'))
+  after(() => rmSync(folder, { recursive: true }))
+  const file = join(folder, 'late.json')
+  const { options: made, publisher } = await options({ definitions: { file } })
   const verifier = createVerifier(made)
   closing.push(async () => {
     await verifier.close()
     await publisher.close()
   })
-  await assert.rejects(verifier.ready(), /nowhere/)
-  await assert.rejects(verifier.ready(), /nowhere/)
+  await assert.rejects(verifier.ready(), /late\.json/)
   assert.equal(await statusOf(verifier), 503)
+  writeFileSync(file, JSON.stringify({ tools: [{ name: 'add_note', inputSchema: {} }] }))
+  await verifier.ready()
+  assert.equal(await statusOf(verifier), 403, 'the definition is another than the one of the token')
 })
 
 test('requests do not start a verifier over and over that could not start', async () => {
