@@ -104,7 +104,6 @@ function parseGuard(guard: string): Guard | undefined {
 
 /** Whether every slot of the first list is in the second. */
 function isWithin(slots: string, all: string): boolean {
-  if (slots === all) return true
   return rangesOf(slots).every(([first = -1, last = -1]) =>
     rangesOf(all).some(([from = -1, to = -2]) => first >= from && last <= to),
   )
@@ -126,7 +125,7 @@ export function coversSlot(epoch: Epoch, slot: number): boolean {
   return known.some(([first = -1, last = -2]) => slot >= first && slot <= last)
 }
 
-/** Where one server has all slots, they are `-`, and nobody asks for another than the first. */
+/** Where one server has all slots, they are `-`, which reads as the first alone: nobody asks for another. */
 function rangesOf(slots: string): Ranges {
   return slots.split(',').map((range) => range.split('-').map(Number))
 }

@@ -5,6 +5,7 @@
  * Every entry in the log carries a number, and every heartbeat the number of the last entry. So a
  * follower that missed one, whatever the reason, finds out with the next heartbeat and begins again.
  */
+import { steadyClock } from '../lib/steady-clock.ts'
 import { FanOut } from '../revocation/fan-out.ts'
 import type { Epoch, FeedTransport, KeptEntry } from '../revocation/feed.ts'
 import { unavailable } from './bounds.ts'
@@ -37,7 +38,7 @@ const BEAT = `
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', 16, '*', 'n', n, 't', ARGV[2])
   return 1`
 const SWEEP = `
-  local now = tonumber(redis.call('TIME')[1])
+  local now = math.min(tonumber(redis.call('TIME')[1]), tonumber(ARGV[2]))
   local page = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', 200)
   for i = 1, #page[2], 2 do
     local ends = tonumber(string.match(page[2][i + 1], '^%S*'))
@@ -53,6 +54,8 @@ export interface RedisFeedOptions {
   readonly keys: FeedKeys
   readonly replicas: number
   readonly commandTimeoutMs: number
+  /** Seconds since the epoch. */
+  readonly clock: () => number
   /** For brokers: the epochs of all servers now. */
   readonly epochs: (() => Promise<readonly Epoch[]>) | undefined
   readonly learn: (epochs: readonly Epoch[]) => void
@@ -61,6 +64,7 @@ export interface RedisFeedOptions {
 export function redisFeed(options: RedisFeedOptions): FeedTransport & { close(): Promise<void> } {
   const { topology, keys, replicas, commandTimeoutMs } = options
   const slot = slotOf(FEED_TAG)
+  const clock = steadyClock(options.clock)
   const followers = new FanOut()
   let reader: { close(): Promise<void> } | undefined
   let beats = 0
@@ -75,14 +79,13 @@ export function redisFeed(options: RedisFeedOptions): FeedTransport & { close():
   async function write(script: string, args: readonly string[]): Promise<void> {
     const list = [keys.live, keys.log, keys.count]
     await feedLink().ask(async (redis) => {
-      // Both leave in one turn, so no other client's write can come between them.
-      const done = redis.eval(script, list.length, ...list, ...args)
-      const confirmed =
-        replicas > 0 ? redis.wait(replicas, Math.ceil(commandTimeoutMs * 0.75)) : undefined
-      await done
-      if (confirmed !== undefined && (await confirmed) < replicas) {
-        throw new Error('too few replicas confirmed')
-      }
+      // Both leave in one turn and in this order, so the replicas confirm this write. Both are listened
+      // to: of a connection that is lost, an answer that nobody waits for would end the process.
+      const [, confirmed] = await Promise.all([
+        redis.eval(script, list.length, ...list, ...args),
+        replicas > 0 ? redis.wait(replicas, Math.ceil(commandTimeoutMs * 0.75)) : 0,
+      ])
+      if (confirmed < replicas) throw new Error('too few replicas confirmed')
     })
   }
 
@@ -101,7 +104,9 @@ export function redisFeed(options: RedisFeedOptions): FeedTransport & { close():
       )
       if (sent !== 1) throw unavailable('the store began a new epoch')
       if (++beats % SWEEP_EVERY_BEATS === 0) {
-        cursor = String(await link.ask((redis) => redis.eval(SWEEP, 1, keys.live, cursor)))
+        // What is dropped is missed by every holder to come, so neither clock alone decides it.
+        const now = Math.floor(clock())
+        cursor = String(await link.ask((redis) => redis.eval(SWEEP, 1, keys.live, cursor, now)))
       }
     },
 

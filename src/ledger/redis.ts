@@ -122,6 +122,7 @@ export function redisLedger(options: RedisLedgerOptions): Ledger {
     topology,
     replicas,
     commandTimeoutMs,
+    clock,
     learn,
     epochs: isBroker ? places.epochs : undefined,
     keys: {

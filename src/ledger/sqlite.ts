@@ -128,10 +128,13 @@ export function sqliteLedger(options: SqliteLedgerOptions): Ledger {
               expiresAt: row.until === null ? undefined : Number(row.until),
             }))
         },
-        save: (entry) =>
+        // One part of one commit, however many there are.
+        save: (entries) =>
           commit((now, sql) => {
             sql.feedPurge.run(now)
-            sql.feedSave.run(entry.id, entry.text, entry.expiresAt ?? null)
+            for (const { id, text, expiresAt } of entries) {
+              sql.feedSave.run(id, text, expiresAt ?? null)
+            }
           }),
       })
     : undefined

@@ -17,15 +17,21 @@ export interface UndoRequest {
 /** Brokers' clocks may differ, so `before` may be a little later than now. */
 const BEFORE_AHEAD_SECONDS = 300
 
+/** The year 5138: whoever says more has given milliseconds. */
+const FARTHEST_SECONDS = 1e11
+
 /** Whether it is a time so far off that nothing would be let through for long, and that for good. */
 export function isFarOff({ kind, value }: Target, now: number): boolean {
   return kind === 'before' && Number(value) > now + BEFORE_AHEAD_SECONDS
 }
 
-/** @throws {TypeError} a target or reason of another form, or a time that is far off */
+/** @throws {TypeError} a target, reason or end of another form, or a time that is far off */
 export function checkRequest({ target, until, reason, by }: RevocationRequest, now: number) {
   if (isFarOff(target, now)) throw new TypeError('a time to come cannot be undone')
   checkWhy(reason, by)
+  if (until !== undefined && !(until >= 0 && until < FARTHEST_SECONDS)) {
+    throw new TypeError('until must be in seconds since the epoch')
+  }
   return {
     target: parseTarget({ ...target }),
     reason,

@@ -63,9 +63,11 @@ const KIND = 'revocation'
 const KEEP_SECONDS = 400 * 86_400
 const RETRY_MS = 1000
 const PAGE = 500
+/** No document is kept for longer than that, in seconds since the epoch. */
+const FARTHEST_SECONDS = 99_999_999_999
 /** Looked through for one page of a query that few match. */
 const MAX_LOOKED_THROUGH = 5000
-/** Waiting to be written; what is beyond is found again by the next `repair`. */
+/** Waiting to be written. When more comes, all that is held is gone through, a part at a time. */
 const MAX_UNWRITTEN = 10_000
 /** Ids known to be on record; of others the store is asked. */
 const MAX_REMEMBERED = 20_000
@@ -80,6 +82,10 @@ class RevocationHistory {
   readonly #options: HistoryOptions
   readonly #clock: () => number
   readonly #unwritten: HeardEntry[] = []
+  /** Something was heard that could not wait. */
+  #missed = false
+  /** What was held then and has not been gone through yet. */
+  #held: HeardEntry[] = []
   /** The feed says everything again whenever it is read from its start. */
   readonly #onRecord = new BoundedMap<string, 'live' | 'undone'>(MAX_REMEMBERED)
   #writing: Promise<void> | undefined
@@ -162,9 +168,7 @@ class RevocationHistory {
 
   /** Writes down what is in force here and not on record; once after the feed has been heard. */
   async repair(): Promise<void> {
-    const { revocations } = this.#options
-    for (const revocation of revocations.list()) this.hear({ kind: 'revoke', revocation })
-    for (const undo of revocations.undone()) this.hear({ kind: 'undo', undo })
+    this.#missed = true
     await this.#written()
   }
 
@@ -172,6 +176,7 @@ class RevocationHistory {
   hear(entry: HeardEntry): void {
     if (this.#closed) return
     if (this.#unwritten.length < MAX_UNWRITTEN) this.#unwritten.push(entry)
+    else this.#missed = true
     void this.#written()
   }
 
@@ -185,7 +190,7 @@ class RevocationHistory {
 
   /** Resolves when everything heard so far is on record, or has to be tried again later. */
   async #written(): Promise<void> {
-    if (this.#unwritten.length === 0) return
+    if (this.#unwritten.length === 0 && this.#held.length === 0 && !this.#missed) return
     this.#writing ??= this.#writeAll()
     await this.#writing
   }
@@ -193,10 +198,12 @@ class RevocationHistory {
   async #writeAll(): Promise<void> {
     clearTimeout(this.#retry)
     try {
-      for (let next = this.#unwritten[0]; next !== undefined; next = this.#unwritten[0]) {
-        await this.#write(next)
-        this.#unwritten.shift()
-      }
+      do {
+        for (let next = this.#unwritten[0]; next !== undefined; next = this.#unwritten[0]) {
+          await this.#write(next)
+          this.#unwritten.shift()
+        }
+      } while (this.#takeHeld())
     } catch (error) {
       this.#options.onError?.(error)
       if (!this.#closed) this.#retry = setTimeout(() => void this.#written(), RETRY_MS).unref()
@@ -204,6 +211,20 @@ class RevocationHistory {
       // In the same turn in which the last one was taken, so that none is left lying.
       this.#writing = undefined
     }
+  }
+
+  /** The next part of what is held, if anything was missed; answers whether there is any. */
+  #takeHeld(): boolean {
+    if (this.#missed) {
+      const { revocations } = this.#options
+      this.#missed = false
+      this.#held = [
+        ...revocations.list().map((revocation) => ({ kind: 'revoke', revocation }) as const),
+        ...revocations.undone().map((undo) => ({ kind: 'undo', undo }) as const),
+      ]
+    }
+    this.#unwritten.push(...this.#held.splice(0, PAGE))
+    return this.#unwritten.length > 0
   }
 
   async #write(entry: HeardEntry): Promise<void> {
@@ -254,7 +275,7 @@ class RevocationHistory {
     return {
       order: at,
       group: target.kind,
-      expiresAt: end === undefined ? undefined : end + keepSeconds,
+      expiresAt: end === undefined ? undefined : Math.min(end + keepSeconds, FARTHEST_SECONDS),
     }
   }
 }

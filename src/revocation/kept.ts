@@ -36,8 +36,8 @@ export class KeptEntries {
     this.#keys = keys
   }
 
-  get(id: string): Said | undefined {
-    return this.#kept.get(id)?.said
+  get(id: string): Signed | undefined {
+    return this.#kept.get(id)
   }
 
   keep(signed: Signed): void {
@@ -79,9 +79,9 @@ export class KeptEntries {
     return [...this.#kept.values()].map(({ entry }) => entry)
   }
 
-  /** Those that another key has signed. */
-  notSignedWith(kid: string): Signed[] {
-    return [...this.#kept.values()].filter((signed) => signed.kid !== kid)
+  /** The ids of those that another key has signed. */
+  notSignedWith(kid: string): string[] {
+    return [...this.#kept].flatMap(([id, signed]) => (signed.kid === kid ? [] : id))
   }
 
   dropEnded(now: number): void {

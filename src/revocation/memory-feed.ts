@@ -5,11 +5,8 @@ import type { FeedTransport, KeptEntry } from './feed.ts'
 /** Where a feed of one process keeps its entries over a restart. */
 export interface FeedStore {
   load(): readonly KeptEntry[]
-  /**
-   * Resolves when durable; an entry with the same id is replaced. Those saved in the same turn become
-   * durable together, or none of them.
-   */
-  save(entry: KeptEntry): Promise<void>
+  /** Resolves when all are durable, and rejects when none is; an entry with the same id is replaced. */
+  save(entries: readonly KeptEntry[]): Promise<void>
 }
 
 const SWEEP_EVERY_BEATS = 64
@@ -26,19 +23,15 @@ export function memoryFeed(store?: FeedStore): FeedTransport {
     loaded = true
   }
 
-  return {
-    async append(text, expiresAt, id = text) {
-      load()
-      const entry = { id, text, expiresAt }
-      await store?.save(entry)
-      followers.entry(entry)
-    },
+  async function appendAll(entries: readonly KeptEntry[]): Promise<void> {
+    load()
+    await store?.save(entries)
+    for (const entry of entries) followers.entry(entry)
+  }
 
-    async appendAll(entries) {
-      load()
-      await Promise.all(entries.map((entry) => store?.save(entry)))
-      for (const entry of entries) followers.entry(entry)
-    },
+  return {
+    append: (text, expiresAt, id = text) => appendAll([{ id, text, expiresAt }]),
+    appendAll,
 
     async beat(heartbeat) {
       load()

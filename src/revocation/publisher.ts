@@ -32,6 +32,9 @@ export interface RevocationPublisherOptions {
   readonly onError?: (error: unknown) => void
 }
 
+/** Signed again before one heartbeat. With more, it would come too late, and all holders would refuse. */
+const SIGNED_AGAIN_PER_BEAT = 200
+
 /** How often entries are looked for that a broker with the key of before has left. */
 const LOOK_AGAIN_SECONDS = 60
 
@@ -49,6 +52,8 @@ export class RevocationPublisher {
   #replayed = false
   #guards: string | undefined
   #signedWith: string | undefined
+  /** The ids of what has to be signed again, found the last time that was looked. */
+  #toSign: string[] = []
   #lookAgainAt = 0
   #timer: NodeJS.Timeout | undefined
   #closed = false
@@ -161,7 +166,7 @@ export class RevocationPublisher {
 
   async #toUndo(named: string | Revocation): Promise<Revocation> {
     await this.#kept.settled()
-    const said = this.#kept.get(typeof named === 'string' ? named : named.id)
+    const said = this.#kept.get(typeof named === 'string' ? named : named.id)?.said
     const found = said?.kind === 'revoke' ? said.revocation : undefined
     const revocation = found ?? (typeof named === 'string' ? undefined : named)
     if (revocation === undefined || hasEnded(revocation, this.#clock())) {
@@ -207,7 +212,7 @@ export class RevocationPublisher {
       this.#guards = guards
     }
     await this.#signAgain(key())
-    for (const { entry } of this.#kept.overwritten()) await this.#append([entry])
+    await this.#append(this.#kept.overwritten().map(({ entry }) => entry))
     const at = this.#times.beat()
     const beat = { origin: this.origin, at, epochs }
     await transport.beat(signBeat(beat, issuer, key()), epochs)
@@ -218,18 +223,23 @@ export class RevocationPublisher {
     // Seldom: brokers whose keys differ undo each other's work. But one that still signed with the
     // key of before may have ended since, and nobody else would sign again what it left.
     const now = this.#clock()
-    if (key.kid === this.#signedWith && now < this.#lookAgainAt) return
-    this.#lookAgainAt = now + LOOK_AGAIN_SECONDS
-    for (const { said, entry } of this.#kept.notSignedWith(key.kid)) {
-      await this.#inTurn(async () => {
-        // It may have been undone, or have ended, since it was looked at.
-        if (this.#kept.get(entry.id) !== said) return
-        const signed = this.#sign(said)
-        await this.#append([signed.entry])
-        this.#kept.keep(signed)
-      })
+    if (this.#toSign.length === 0) {
+      if (key.kid === this.#signedWith && now < this.#lookAgainAt) return
+      this.#lookAgainAt = now + LOOK_AGAIN_SECONDS
+      this.#signedWith = key.kid
+      this.#toSign = this.#kept.notSignedWith(key.kid)
     }
-    this.#signedWith = key.kid
+    await this.#inTurn(async () => {
+      // Any may have been undone, or have ended, since it was looked at.
+      const some = this.#toSign.slice(0, SIGNED_AGAIN_PER_BEAT)
+      const left = some
+        .flatMap((id) => this.#kept.get(id) ?? [])
+        .filter(({ kid }) => kid !== key.kid)
+      const signed = left.map(({ said }) => this.#sign(said))
+      await this.#append(signed.map(({ entry }) => entry))
+      for (const each of signed) this.#kept.keep(each)
+      this.#toSign.splice(0, some.length)
+    })
   }
 
   /** One after the other, so that what is signed again never takes the place of its undo. */

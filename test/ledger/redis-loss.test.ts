@@ -192,12 +192,19 @@ describe('under Sentinel, no spent token is honoured again', { skip }, () => {
     // Both replicas stop listening: what is marked now is on the primary alone, and so not answered.
     for (const replica of setup.replicas) replica.freeze()
     const unconfirmed = ids.map((id) => `${id}-unconfirmed`)
+    const target = { kind: 'task', value: 't' } as const
+    const revoke = () =>
+      assert.rejects(broker.publisher.revoke({ target, reason: '', by: '' }), /ledger_unavailable/)
+    const revoking = revoke()
     const answers = await Promise.all(
       unconfirmed.map((id) => attempt(verifier.ledger, id, issuedAt)),
     )
     assert.ok(answers.every((answer) => answer === 'ledger_unavailable'))
+    await revoking
     await replayThroughout([verifier], [...ids, ...unconfirmed], issuedAt, async () => {
-      await setup.primary.kill()
+      // The connection is lost with the answers still to come, which is no reason to fall over either.
+      setup.primary.freeze()
+      await Promise.all([revoke(), setup.primary.kill()])
       for (const replica of setup.replicas) replica.thaw()
     })
     await verifier.close()

@@ -149,6 +149,35 @@ describe('the SQLite ledger', () => {
     }
   })
 
+  it('of many feed entries appended together, all are kept or none', async () => {
+    const file = join(folder, 'feed-all.db')
+    const opened = async () => {
+      const ledger = sqliteLedger({ file, role: 'broker' })
+      await ledger.open()
+      const heard: string[] = []
+      const quiet = () => undefined
+      ledger.feed?.follow({ entry: (text) => heard.push(text), beat: quiet, lost: quiet })
+      return { ledger, heard }
+    }
+    const entries = Array.from({ length: 1500 }, (_, n) => ({
+      ...{ id: `e${n}`, text: `text-${n}`, expiresAt: undefined },
+    }))
+    const first = await opened()
+    const wrong = { id: 'wrong', text: null as unknown as string, expiresAt: undefined }
+    const appended = first.ledger.feed?.appendAll?.([...entries, wrong])
+    await assert.rejects(appended ?? Promise.resolve(), isRefusal('ledger_unavailable'))
+    assert.deepEqual(first.heard, [])
+    await first.ledger.close()
+    const second = await opened()
+    assert.deepEqual(second.heard, [])
+    await second.ledger.feed?.appendAll?.(entries)
+    assert.equal(second.heard.length, 1500)
+    await second.ledger.close()
+    const third = await opened()
+    assert.equal(third.heard.length, 1500)
+    await third.ledger.close()
+  })
+
   it('a feed entry that was acknowledged is there after a restart', async () => {
     const file = join(folder, 'feed.db')
     const first = sqliteLedger({ file, role: 'broker' })

@@ -10,7 +10,7 @@ import { RevocationPublisher } from '../../src/revocation/publisher.ts'
 import { Revocations } from '../../src/revocation/revocations.ts'
 import type { Target } from '../../src/revocation/target.ts'
 import { until } from '../support/redis.ts'
-import { issuer, key, keys } from './holder.ts'
+import { issuer, key, keys, revocationOf } from './holder.ts'
 
 const SESSION: Target = { kind: 'session', value: 'sid-1' }
 const WHY = { reason: 'it sent mail at night', by: 'person:ann' }
@@ -169,6 +169,38 @@ describe('the history', () => {
     await assert.rejects(history.list({ limit: 1 }), /ledger_unavailable/)
     store.away = false
     await until(async () => (await store.documents.get('revocation', made.id)) !== undefined)
+  })
+
+  it('has all that was stopped at once, however much it was', async (t) => {
+    const held = Array.from({ length: 10_600 }, () => revocationOf(SESSION))
+    const open = async (way: 'heard' | 'repaired') => {
+      const written = new Set<string>()
+      const create = async (_: string, id: string) => {
+        written.add(id)
+        return true
+      }
+      const history = openHistory({
+        documents: { ...startStore().documents, create },
+        publisher: undefined as never,
+        revocations: { list: () => held, undone: () => [] },
+      })
+      t.after(() => history.close())
+      if (way === 'repaired') await history.repair()
+      else for (const revocation of held) history.hear({ kind: 'revoke', revocation })
+      await until(() => written.size === held.length)
+    }
+    await open('heard')
+    await open('repaired')
+  })
+
+  it('has what ends later than any document may, which an older broker let pass', async (t) => {
+    const { publisher, history, revocations } = await startBroker(t, startStore())
+    const [made] = await history.revoke([{ target: SESSION, ...WHY, until: 99_999_999_999 }])
+    assert.deepEqual(await history.get(made?.id ?? ''), made)
+    const inMilliseconds = { ...revocationOf(SESSION), until: 1.8e12, origin: publisher.origin }
+    history.hear({ kind: 'revoke', revocation: inMilliseconds })
+    await until(async () => (await history.list({ limit: 10 })).items.length === 2)
+    assert.equal(revocations.list().length, 1)
   })
 
   it('undoes once more what comes back after the feed has forgotten that it was undone', async (t) => {

@@ -167,6 +167,18 @@ describe('the publisher', () => {
     passes(await listening(transport))
   })
 
+  it('remembers an undo until the revocation would have ended', async () => {
+    const transport = memoryFeed()
+    const publisher = await started(transport)
+    const end = Math.floor(Date.now() / 1000) + 90 * 86_400
+    const { id } = await publisher.revoke({ target: SESSION, ...WHY, until: end })
+    await publisher.undo(id, WHY)
+    assert.deepEqual(
+      (await listening(transport)).undone().map((undo) => undo.until),
+      [end],
+    )
+  })
+
   for (const [what, target, until] of [
     ['a token', { kind: 'jti', value: 'x' }, undefined],
     ['a time', { kind: 'before', value: '1000' }, undefined],
