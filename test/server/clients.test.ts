@@ -211,6 +211,7 @@ for (const [title, make] of badAssertions) {
     const before = fixture.records.length
     const answer = await postToken(fixture, make(), { nonce: nonce() })
     assert.deepEqual([answer.status, answer.body.error], [401, 'invalid_client'], answer.text)
+    assert.equal(typeof fixture.records.at(-1)?.key, 'string')
     const form = make()
     form.set('token', 'x')
     for (const path of ['introspect', 'revoke']) {
@@ -451,6 +452,13 @@ for (const [title, broken] of [
     })
     const { status, body } = await postToken(hit, form)
     assert.deepEqual([status, body.error], [503, 'temporarily_unavailable'])
+    // A refusal that cannot be recorded is none either.
+    const unknown = assertion(hit.issuer, testClient('nobody', {}))
+    const refused = await postToken(
+      hit,
+      new URLSearchParams({ ...Object.fromEntries(form), ...unknown }),
+    )
+    assert.equal(refused.status, 'audit' in broken ? 503 : 401)
     await hit.close()
   })
 }

@@ -233,6 +233,27 @@ const refused: [string, () => Promise<Fields> | Fields, number, string, string, 
     'request_malformed',
   ],
   [
+    'an action of no resource, by a registered client',
+    () => {
+      const { authorization_details = '' } = asks.target()
+      return { grant_type: 'client_credentials', authorization_details, ...asks.keyOf(bot) }
+    },
+    400,
+    'invalid_target',
+    'server_unknown',
+  ],
+  [
+    'no target at token exchange, by a registered client',
+    async () => ({
+      ...asks.exchange(await fixture.svid(), JWT_TYPE, asks.keyOf(bot)),
+      resource: '',
+      authorization_details: '',
+    }),
+    400,
+    'invalid_target',
+    'server_unknown',
+  ],
+  [
     'another audience than the broker, by a registered client',
     () => ({ grant_type: 'client_credentials', audience: RESOURCE, ...asks.keyOf(bot) }),
     400,

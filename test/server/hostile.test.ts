@@ -266,6 +266,10 @@ for (const [title, fail, status, error] of broken) {
     assert.ok(!answer.text.includes('hunter2'))
     assert.equal(answer.headers['retry-after'], status === 503 ? '1' : undefined)
     assert.ok(!lines.join('').includes(form.get('subject_token')!))
+    const { text } = await send(`${hit.adminUrl}/metrics`)
+    assert.match(text, status === 503 ? /writ_store_errors_total 1\n/ : /writ_errors_total 1\n/)
+    const result = status === 503 ? 'ledger_unavailable' : 'server_error'
+    assert.match(text, new RegExp(`door="token-exchange",result="${result}"} 1\n`))
     await hit.close()
   })
 }
