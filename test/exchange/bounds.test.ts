@@ -59,6 +59,42 @@ test('a token ends before the proof that it came of does, also within a second',
   assert.equal(claims.exp, now + 30)
 })
 
+test('a token of which nothing would be left is none', async () => {
+  const now = Math.floor(Date.now() / 1000) + 0.5
+  const request = { ...(await askingAs(rig.user({ exp: now + 0.4 }))), now }
+  await refused(rig, request, { code: 'identity_invalid', check: 'expiry' })
+  const { iat } = claimsOf(await exchange({ ...(await askingAs(rig.user())), now }, rig.broker))
+  assert.equal(iat, Math.floor(now), 'nor is one issued in a time to come')
+})
+
+test('policies are asked with who, for whom, when and from where', async () => {
+  const seen: unknown[] = []
+  const decide = (input: DecisionInput) => {
+    const { workload, principal, user, actors, time, address, server, binding } = input
+    seen.push([workload.id, principal, user?.id, actors, time, address, server, binding])
+    return rig.broker.policies.decide(input)
+  }
+  const request = await askingAs(rig.user())
+  await exchange(request, { ...rig.broker, policies: { decide } })
+  const alice = 'user:corp:alice'
+  assert.deepEqual(seen, [[a.id, alice, alice, [a.id], request.now, '192.0.2.1', BANK, 'dpop']])
+})
+
+test('what policies say of the key that they ask for is what counts', async () => {
+  const decide = (input: DecisionInput) => ({
+    ...rig.broker.policies.decide(input),
+    ...(input.binding === 'dpop' ? { binding: 'mtls' as const } : { lifetimeSeconds: 20 }),
+  })
+  const request = await asking(a, { certificate: await rig.certificate('a') })
+  const granted = await exchange(request, { ...rig.broker, policies: { decide } })
+  assert.deepEqual([granted.tokenType, granted.expiresInSeconds], ['Bearer', 20])
+})
+
+test('who says that a certificate proves them shows one', async () => {
+  const client = { method: 'spiffe_x509', clientId: a.id } as const
+  await refused(rig, await asking(a, { client }), { code: 'identity_missing' })
+})
+
 test('nothing is handed on that the next agent could not use', async () => {
   const request = () => handingOn(a, b)
   const depth = { code: 'delegation_refused', check: 'depth' } as const
