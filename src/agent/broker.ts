@@ -74,7 +74,6 @@ export function createBrokerClient(options: BrokerClientOptions): BrokerClient {
       const url = await raceAbort(tokenEndpoint(), signal)
       const form = new URLSearchParams({ ...formOf(caller, subject, grant), ...asked })
       const body = form.toString()
-      signal?.throwIfAborted()
 
       for (let attempt = 1; ; attempt++) {
         const askedAt = Date.now() / 1000

@@ -71,22 +71,34 @@ test('a broker that says no is told of once, and what it refused is kept until i
     scene.desk.before = undefined
     await until(async () => (await scene.counts(key)) !== undefined)
     assert.deepEqual(await scene.counts(key), { spent: 1, refused: 0 })
+    // Once for each time that it begins.
+    scene.desk.before = async (ctx) => {
+      ctx.status = status
+    }
+    await until(() => verifier.problems.length === 2)
     await verifier.close()
+    scene.desk.before = undefined
   }
 })
 
-test('an answer that names another sequence acknowledges nothing', async () => {
-  const key = generateSenderKey()
-  const from = scene.desk.bodies.length
-  scene.desk.before = async (ctx) => {
-    ctx.body = { sequence: 999 }
-  }
-  const verifier = await scene.open()
-  await call(verifier, key)
-  await until(() => [...sentSessions(scene.desk, from).values()].some((each) => each.length > 2))
-  scene.desk.before = undefined
-  await until(async () => (await scene.counts(key)) !== undefined)
-})
+for (const [what, status, sequence] of [
+  ['names another sequence', 200, 999],
+  ['is a failure that names the sequence', 500, 1],
+] as const) {
+  test(`an answer that ${what} acknowledges nothing`, async () => {
+    const key = generateSenderKey()
+    const from = scene.desk.bodies.length
+    scene.desk.before = async (ctx) => {
+      ctx.status = status
+      ctx.body = { sequence }
+    }
+    const verifier = await scene.open()
+    await call(verifier, key)
+    await until(() => [...sentSessions(scene.desk, from).values()].some((each) => each.length > 2))
+    scene.desk.before = undefined
+    await until(async () => (await scene.counts(key)) !== undefined)
+  })
+}
 
 test('a clean stop loses nothing, with the broker there', async () => {
   const key = generateSenderKey()

@@ -33,7 +33,7 @@ test('a key that is not usable is refused before anything listens, and never quo
     [/is not a private JWK/, JSON.stringify({ ...good, crv: 'P-999' }), 0o600],
     [/its alg is not known/, JSON.stringify({ ...good, alg: 'HS256' }), 0o600],
     [/it cannot sign with its alg/, JSON.stringify({ ...good, alg: 'RS256' }), 0o600],
-    [/is not a private JWK/, ' '.repeat(20_000), 0o600],
+    [/is not a private JWK/, JSON.stringify(good).padEnd(20_000), 0o600],
   ]
   for (const [words, text, mode] of cases) {
     await rm(file, { force: true })

@@ -1,9 +1,10 @@
 // What a process that stopped could not report is kept in a file, and sent by the next one that starts.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { chmod, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { chmod, chown, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { test } from 'node:test'
+import type { Context } from 'koa'
 import type { JsonObject } from '../../src/lib/json.ts'
 import { generateSenderKey } from '../../src/token/proof.ts'
 import type { Verifier } from '../../src/verifier/verifier.ts'
@@ -183,6 +184,42 @@ test('a spool is sent as what its process counted, and could not count; the file
   assert.equal(lost.get(kept.batches[0].holder), 7)
 })
 
+test('a spool is kept until all of it is acknowledged, and holds no more batches than it must', async () => {
+  const spoolFile = join(scene.directory, 'partly')
+  const key = generateSenderKey()
+  let asked = 0
+  const never = async (ctx: Context) => {
+    asked++
+    ctx.status = 503
+  }
+  scene.desk.before = never
+  const first = await scene.open({ spoolFile })
+  for (let n = 0; n < 3; n++) {
+    await call(first, key)
+    const before = asked
+    await until(() => asked > before + 1)
+  }
+  await first.close()
+  const left = await filesOf('partly')
+  const kept = JSON.parse(await readFile(join(scene.directory, left[0] ?? ''), 'utf8'))
+  assert.equal(kept.batches.length, 2)
+
+  scene.desk.before = async (_, answer) => {
+    scene.desk.before = never
+    await answer()
+  }
+  const second = await scene.open({ spoolFile })
+  await until(() => second.problems.length > 0)
+  await second.close()
+  assert.deepEqual(await filesOf('partly'), left)
+  assert.deepEqual(await scene.counts(key), { spent: 1, refused: 0 })
+
+  scene.desk.before = undefined
+  await (await scene.open({ spoolFile })).close()
+  assert.deepEqual(await scene.counts(key), { spent: 3, refused: 0 })
+  assert.deepEqual(await filesOf('partly'), [])
+})
+
 test('what is more than one start reads stays for a later one', async () => {
   const spoolFile = join(scene.directory, 'much')
   await writeFile(spoolFile, keptBy())
@@ -215,6 +252,12 @@ test('a spool that others may write is not signed', async () => {
   const spoolFile = join(scene.directory, 'open-spool')
   await writeFile(spoolFile, keptBy())
   await chmod(spoolFile, 0o666)
+  await assert.rejects(scene.open({ spoolFile }), /other users can write it/)
+  await scene.last().close()
+  // Nobody else can give a file away.
+  if (process.getuid?.() !== 0) return
+  await chmod(spoolFile, 0o600)
+  await chown(spoolFile, 12_345, 12_345)
   await assert.rejects(scene.open({ spoolFile }), /other users can write it/)
   await scene.last().close()
 })
