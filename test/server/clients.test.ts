@@ -195,6 +195,18 @@ const badAssertions: [string, () => URLSearchParams][] = [
   ['no jti', () => clientForm(admin, { jti: undefined })],
   ['a jti that is no text', () => clientForm(admin, { jti: 7 })],
   ['another issuer', () => clientForm(admin, { iss: 'notes-server' })],
+  [
+    'a header that says where its key is',
+    () => {
+      const form = clientForm()
+      const claims = claimsOf(form.get('client_assertion'))
+      const { kid, privateKey: key } = admin
+      const head = { typ: 'JWT', jku: 'https://other.example/jwks' }
+      const signer = { kid, algorithm: 'ES256', key, publicJwk: {} } as const
+      form.set('client_assertion', signJws(head, claims as never, signer))
+      return form
+    },
+  ],
   ['an unknown client', () => clientForm(testClient('nobody', {}))],
   ['the key of another client', () => clientForm({ ...admin, privateKey: server.privateKey })],
   [

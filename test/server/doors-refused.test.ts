@@ -328,6 +328,22 @@ const refused: [string, () => Promise<Fields> | Fields, number, string, string, 
     'request_malformed',
   ],
   [
+    'a delegation to a key that is no thumbprint',
+    async () => {
+      const { resource: _, ...fields } = asks.exchange(asks.alice(), ID_TOKEN, {
+        ...(await asks.actor()),
+        requested_token_type: DELEGATION,
+        authorization_details: CEILING,
+        may_act: NEXT,
+        may_act_jkt: `${'A'.repeat(43)}=`,
+      })
+      return fields
+    },
+    400,
+    'invalid_request',
+    'request_malformed',
+  ],
+  [
     'may_act without asking for a delegation',
     async () => asks.exchange(await fixture.svid(), JWT_TYPE, { may_act: NEXT }),
     400,
