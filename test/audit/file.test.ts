@@ -18,7 +18,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { fileSink, openAuditLog } from '../../src/audit/file.ts'
-import type { AuditRecord } from '../../src/audit/record.ts'
+import { type AuditRecord, told } from '../../src/audit/record.ts'
 import { Refusal } from '../../src/refusal.ts'
 
 let directory: string
@@ -63,6 +63,7 @@ test('each start of one origin has its own file, readable by its owner alone', a
   assert.notEqual(first.file, second.file)
   const names = await readdir(own)
   assert.equal(names.length, 2)
+  assert.equal((await stat(own)).mode & 0o777, 0o700)
   for (const name of names) {
     assert.match(name, /^etc-x-1\.\d{8}T\d{6}\.\d{3}Z\.\d+-[0-9a-f]{4}\.jsonl$/)
     assert.equal((await stat(join(own, name))).mode & 0o777, 0o600)
@@ -115,6 +116,19 @@ test('a record that was written but not flushed is no record, nor is what waited
   await sink.close()
 })
 
+test('a record of which the disk takes only a part is no record', () => {
+  // Beyond its limit a file takes what fits of a write, without an error, and of the next nothing.
+  const script = `
+    import { fileSink } from ${JSON.stringify(new URL('../../src/audit/file.ts', import.meta.url).href)}
+    const sink = fileSink(${JSON.stringify(join(directory, 'limited.jsonl'))})
+    const name = 'x'.repeat(100_000)
+    const kept = () => sink.record({ time: '', door: '', outcome: 'event', name }).then(() => 'kept', ({ message }) => message)
+    console.log(await kept(), await kept(), sink.failure)`
+  const limited = `trap '' XFSZ; ulimit -f 8; exec "$0" --input-type=module -e "$1"`
+  const said = execFileSync('sh', ['-c', limited, process.execPath, script], { encoding: 'utf8' })
+  assert.equal(said, 'audit_unavailable audit_unavailable writing failed: EFBIG\n')
+})
+
 test('a credential that came into a record does not reach the file', async () => {
   const file = join(directory, 'masked.jsonl')
   const sink = fileSink(file)
@@ -146,17 +160,27 @@ test('a closed log accepts nothing, and what was submitted before is in it', asy
   await assert.rejects(log.record(record('late')), isUnavailable)
 })
 
-test('records that would wait without bound are refused, not queued', async () => {
-  const log = await openAuditLog({ directory, origin: 'bounded' })
-  const outcomes = await Promise.allSettled(
-    Array.from({ length: 20_050 }, (_, i) => log.record(record(`${i}`))),
-  )
-  const refused = outcomes.filter((outcome) => outcome.status === 'rejected')
-  assert.equal(refused.length, 50)
-  assert.ok(refused.every((outcome) => isUnavailable(outcome.reason)))
-  assert.equal((await lines(log.file)).length, 20_000)
-  await log.close()
-})
+const BURSTS: readonly (readonly [what: string, records: number, size: number, fit: number])[] = [
+  ['records', 20_050, 1, 20_000],
+  ['bytes', 12, 6 * 1024 * 1024, 10],
+]
+for (const [what, records, size, fit] of BURSTS) {
+  test(`${what} that would wait without bound are refused, not queued, until there is room`, async () => {
+    const log = await openAuditLog({ directory, origin: what })
+    const one = record('x'.repeat(size))
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: records }, () => log.record(one)),
+    )
+    const refused = outcomes.filter((outcome) => outcome.status === 'rejected')
+    assert.equal(refused.length, records - fit)
+    assert.ok(refused.every((outcome) => isUnavailable(outcome.reason)))
+    await log.record(one)
+    assert.equal((await lines(log.file)).length, fit + 1)
+    await log.close()
+    assert.equal(log.failure, 'the log is closed')
+    await rm(log.file)
+  })
+}
 
 test('a log is not written through a symbolic link', async () => {
   const link = join(directory, 'link.jsonl')
@@ -217,4 +241,10 @@ test('however many reopen a log at once, one file is open, and none when it is c
   assert.deepEqual(await open(), [])
   await assert.rejects(log.reopen(), /closed/)
   await assert.rejects(log.record(record('late')), isUnavailable)
+})
+
+test('what anybody can cause to be recorded is no longer than a record should be', () => {
+  const { reason, evidence } = told({ code: 'x', detail: 'y'.repeat(10_000), at: 5 } as never)
+  assert.deepEqual([reason, evidence?.at], ['x', 5])
+  assert.equal(String(evidence?.detail).length, 513)
 })

@@ -1,7 +1,7 @@
 // What bounds a token, whatever is configured, asked for or said by an issuer.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import type { Broker } from '../../src/exchange/broker.ts'
+import type { Broker, ExchangeRequest } from '../../src/exchange/broker.ts'
 import { exchange } from '../../src/exchange/exchange.ts'
 import type { JsonObject } from '../../src/lib/json.ts'
 import type { DecisionInput } from '../../src/policy/engine.ts'
@@ -21,6 +21,7 @@ import {
   refused,
   startRig,
   under,
+  x5t,
 } from './rig.ts'
 
 let rig: Rig
@@ -88,6 +89,42 @@ test('what policies say of the key that they ask for is what counts', async () =
   const request = await asking(a, { certificate: await rig.certificate('a') })
   const granted = await exchange(request, { ...rig.broker, policies: { decide } })
   assert.deepEqual([granted.tokenType, granted.expiresInSeconds], ['Bearer', 20])
+})
+
+test('of what proves a workload, whoever can copy it is watched: no certificate, nothing good once', async () => {
+  const certificate = await rig.certificate('a')
+  const watched = async (change: Partial<ExchangeRequest>) => {
+    const seen: string[] = []
+    const senderKeys: Broker['senderKeys'] = {
+      async check(workload) {
+        seen.push(workload.id)
+        return 'known'
+      },
+    }
+    const request = await asking(a, { subject: undefined, ...change })
+    await exchange(request, { ...rig.broker, senderKeys })
+    return seen
+  }
+  const x509 = { method: 'spiffe_x509', clientId: a.id } as const
+  const key = { method: 'private_key_jwt', assertion: rig.assertion('a'), clientId: 'a' } as const
+  const jwt = { method: 'spiffe_jwt', assertion: await a.svid(), clientId: undefined } as const
+  assert.deepEqual(await watched({ client: x509, certificate }), [])
+  assert.deepEqual(await watched({ client: key }), [])
+  assert.deepEqual(await watched({ client: jwt }), [a.id])
+})
+
+test('a key that is stopped proves nobody, also beside the one that the token is for', async () => {
+  const certificate = await rig.certificate('c')
+  const c = rig.party('c')
+  const request = async () =>
+    asking(c, {
+      certificate,
+      subject: { token: rig.user({ cnf: { jkt: c.key.jkt } }), tokenType: JWT },
+      actor: { token: await c.svid(), tokenType: JWT },
+    })
+  assert.equal((await exchange(await request(), rig.broker)).tokenType, 'DPoP')
+  await rig.revoke({ kind: 'key', value: `x5t#S256:${x5t(certificate)}` })
+  await assert.rejects(exchange(await request(), rig.broker), { message: 'revoked' })
 })
 
 test('who says that a certificate proves them shows one', async () => {

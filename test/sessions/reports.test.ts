@@ -171,6 +171,7 @@ const REFUSED: readonly (readonly [string, ReportCheck, () => string])[] = [
   ['an action before the first', 'sessions', () => signed(report(action({ at: 1 })))],
   ['an action after the last', 'sessions', () => signed(report(action({ at: seconds() })))],
   ['an action that issues', 'sessions', () => signed(report(action({ outcome: 'issued' })))],
+  ['a task that is no label', 'sessions', () => signed(report(action({ task: 't'.repeat(3000) })))],
   ['argument values', 'sessions', () => signed(report(action({ arguments: {} })))],
   ['an action at another server', 'sessions', () => signed(report(action({ server: RESOURCE })))],
   ['an action that another saw', 'sessions', () => signed(report(action({ by: 'broker' })))],
