@@ -47,13 +47,14 @@ export function holder(source: KeySource = keys) {
   const heard: HeardEntry[] = []
   const clock = { now: 1_800_000_000, ms: 5000 }
   let follows = 0
+  let closes = 0
   const transport: FeedTransport = {
     append: async () => undefined,
     beat: async () => undefined,
     follow(given) {
       follower = given
       follows++
-      return { close: async () => undefined }
+      return { close: async () => void closes++ }
     },
   }
   const revocations = new Revocations({
@@ -72,6 +73,7 @@ export function holder(source: KeySource = keys) {
     heard,
     clock,
     follows: () => follows,
+    closes: () => closes,
     get feed() {
       return follower as unknown as FeedFollower
     },

@@ -24,6 +24,13 @@ describe('a holder that does not hear refuses', () => {
     assert.equal(h.outcome(), 'passes')
   })
 
+  it('once it is closed, for it hears no more', async () => {
+    const h = holder()
+    await h.beat()
+    await h.revocations.close()
+    assert.equal(h.outcome(), 'revocations_stale')
+  })
+
   it('a heartbeat that was held up on its way does not extend the bound', async () => {
     const h = holder()
     await h.beat()

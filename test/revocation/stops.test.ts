@@ -1,10 +1,10 @@
 /** What a revocation stops, and for how long. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { FEED_TYPE } from '../../src/revocation/feed-text.ts'
+import { FEED_TYPE, signRevocation } from '../../src/revocation/feed-text.ts'
 import type { Target } from '../../src/revocation/target.ts'
 import { signJws } from '../../src/token/jws.ts'
-import { agent, holder, issuer, key, settled, subject } from './holder.ts'
+import { agent, holder, issuer, key, revocationOf, settled, subject } from './holder.ts'
 
 const hits: readonly [what: string, target: Target, expected: 'passes' | 'revoked'][] = [
   ['the token', { kind: 'jti', value: 'jti-1' }, 'revoked'],
@@ -99,6 +99,24 @@ describe('a revocation stops what it names, and nothing else', () => {
     await h.undo('p')
     assert.equal(h.outcome(), 'revoked')
     assert.equal(h.outcome({ ...subject, session: 's', task: 'heard meanwhile' }), 'revoked')
+  })
+
+  it('what has really ended stays so when a clock is put back', async () => {
+    const h = holder()
+    const until = h.clock.now + 5
+    const unknown = { iss: issuer, kind: 'planet', id: 'p', until }
+    const text = signRevocation(revocationOf({ kind: 'task', value: 't' }, { until }), issuer, key)
+    h.feed.entry(text)
+    h.feed.entry(signJws({ typ: FEED_TYPE }, unknown, key))
+    h.pass(100)
+    await h.beat()
+    assert.equal(h.outcome(), 'passes')
+    h.feed.entry(text)
+    await settled()
+    h.clock.now -= 99
+    assert.deepEqual(h.revocations.list(), [])
+    await h.beat(h.clock.now, 'o2')
+    assert.equal(h.outcome(), 'passes')
   })
 
   it('what was heard while a clock was wrong does not claim what is published until then', async () => {

@@ -7,6 +7,10 @@ import { keySourceOf, makeSigningKey } from '../support/feed-keys.ts'
 import { holder, issuer, key, keys, revocationOf, settled } from './holder.ts'
 
 describe('a holder with an entry that it cannot judge', () => {
+  const unknown = makeSigningKey('k2')
+  const unjudged = (value = 'jti-1') =>
+    signRevocation(revocationOf({ kind: 'jti', value }), issuer, unknown)
+
   it('while the keys cannot be asked about an entry, everything is refused', async () => {
     let reachable = false
     const h = holder({
@@ -29,6 +33,24 @@ describe('a holder with an entry that it cannot judge', () => {
     assert.equal(h.outcome(), 'revoked')
   })
 
+  it('once they can be asked and do not know its key, it waits as any other', async () => {
+    let reachable = false
+    const h = holder({
+      find(kid, alg) {
+        if (kid === 'k1') return keys.find('k1', alg)
+        if (reachable) return undefined
+        throw new Error('no answer')
+      },
+    })
+    h.feed.entry(unjudged())
+    await h.beat()
+    assert.equal(h.outcome(), 'revocations_stale')
+    reachable = true
+    h.pass(0.2)
+    await h.beat()
+    assert.equal(h.outcome(), 'passes')
+  })
+
   it('an entry with a key that is not known yet counts as soon as it is', async () => {
     const second = makeSigningKey('k2')
     let known = keySourceOf(key)
@@ -41,10 +63,6 @@ describe('a holder with an entry that it cannot judge', () => {
     await h.beat()
     assert.equal(h.outcome(), 'revoked')
   })
-
-  const unknown = makeSigningKey('k2')
-  const unjudged = (value = 'jti-1') =>
-    signRevocation(revocationOf({ kind: 'jti', value }), issuer, unknown)
 
   it('an entry that nobody can judge stops everything, whatever heartbeats come', async () => {
     const h = holder()
@@ -83,6 +101,16 @@ describe('a holder with an entry that it cannot judge', () => {
     assert.equal(h.outcome(), 'passes', 'the feed no longer has it')
   })
 
+  it('while it is read again, nothing is relied on that was heard before', async () => {
+    const h = holder()
+    h.feed.entry(unjudged())
+    while (h.follows() === 1) {
+      h.pass(0.9)
+      await h.beat()
+    }
+    assert.equal(h.outcome(), 'revocations_stale')
+  })
+
   it('entries beyond what is held are not dropped: the feed is read again until they are known', async () => {
     let known = keySourceOf(key)
     const h = holder({ find: (kid, alg) => known.find(kid, alg) })
@@ -111,6 +139,13 @@ describe('a holder with an entry that it cannot judge', () => {
     before.beat(signBeat({ origin: 'o1', at: h.clock.now + 0.1, epochs: [] }, issuer, key))
     await settled()
     assert.equal(h.outcome(), 'revocations_stale')
+    h.pass(0.2)
+    await h.beat()
+    assert.equal(h.closes(), 1)
+    before.lost('a test')
+    before.entry(signRevocation(revocationOf({ kind: 'jti', value: 'jti-1' }), issuer, key))
+    await settled()
+    assert.equal(h.outcome(), 'passes')
   })
 
   it('keys that are younger than the entry and do not know it prove it forged', async () => {
@@ -129,6 +164,7 @@ describe('a holder with an entry that it cannot judge', () => {
     assert.equal(h.outcome(), 'passes')
     assert.ok(h.refused.length >= 300)
     const before = renewals
+    h.refused.length = 0
     h.feed.entry(unjudged('one more'))
     h.pass(0.5)
     await h.beat()
@@ -140,6 +176,11 @@ describe('a holder with an entry that it cannot judge', () => {
     await h.beat()
     assert.equal(h.outcome(), 'passes', 'and it is forgotten')
     assert.equal(renewals, before + 1)
+    assert.deepEqual(
+      h.refused.map(({ why }) => why),
+      Array.from({ length: 2 }, () => 'the key is not known'),
+      'when it came, and when it was proved',
+    )
   })
 
   it('the keys are asked at most once a second, and an answer older than the entry proves nothing', async () => {
@@ -174,15 +215,36 @@ describe('a holder with an entry that it cannot judge', () => {
     assert.equal(h.outcome(), 'passes')
   })
 
+  it('the keys are not asked again while they have not answered', async () => {
+    let asked = 0
+    const renew = () => new Promise<never>(() => void asked++)
+    const h = holder({ find: (kid, alg) => keys.find(kid, alg), renew })
+    h.feed.entry(unjudged())
+    for (let n = 0; n < 4; n++) {
+      h.pass(1.1)
+      await h.beat()
+    }
+    assert.equal(asked, 1)
+  })
+
   it('what the broker stopped in a way not known here stops everything until it ends', async () => {
     const h = holder()
     const payload = { iss: issuer, kind: 'revoke', id: 'x', target: { kind: 'planet', value: 't' } }
     const more = { at: h.clock.now, until: h.clock.now + 5, reason: '', by: '' }
     h.feed.entry(signJws({ typ: 'writ-feed+jwt' }, { ...payload, ...more }, key))
+    const sooner = { id: 'y', until: h.clock.now - 5 }
+    h.feed.entry(signJws({ typ: 'writ-feed+jwt' }, { ...payload, ...more, ...sooner }, key))
     await h.beat()
     assert.equal(h.outcome(), 'revocations_stale')
-    h.pass(16)
+    h.pass(8)
+    await h.beat()
+    assert.equal(h.outcome(), 'revocations_stale', 'of the one that ends later')
+    h.pass(8)
     await h.beat()
     assert.equal(h.outcome(), 'passes')
+    h.feed.entry(signJws({ typ: 'writ-feed+jwt' }, { iss: issuer, kind: 'planet' }, key))
+    h.pass(1000)
+    await h.beat()
+    assert.equal(h.outcome(), 'revocations_stale', 'for ever, when it tells no end')
   })
 })

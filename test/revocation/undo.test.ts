@@ -206,14 +206,14 @@ describe('the publisher', () => {
     const publisher = await started(memoryFeed())
     await assert.rejects(publisher.undo('nothing', WHY), TypeError)
     const { id } = await publisher.revoke({ target: SESSION, reason: '', by: '' })
-    for (const why of [
-      { reason: 7, by: '' } as never,
-      { reason: '', by: undefined } as never,
-      { reason: 'm'.repeat(1025), by: '' },
-      { reason: 'cut \ud83d', by: '' },
-      { reason: '', by: 'm'.repeat(20_000) },
-    ]) {
-      await assert.rejects(publisher.undo(id, why), TypeError)
+    for (const [why, message] of [
+      [{ reason: 7, by: '' } as never, /must be text/],
+      [{ reason: '', by: undefined } as never, /must be text/],
+      [{ reason: 'm'.repeat(1025), by: '' }, /must be text/],
+      [{ reason: 'cut \ud83d', by: '' }, /no holder could read/],
+      [{ reason: '', by: 'm'.repeat(20_000) }, /no holder could read/],
+    ] as const) {
+      await assert.rejects(publisher.undo(id, why), { name: 'TypeError', message })
     }
     await publisher.undo(id, WHY)
     await assert.rejects(publisher.undo(id, WHY), TypeError)

@@ -162,6 +162,24 @@ describe('a store that lost everything is given back', () => {
   })
 })
 
+it('an undo whose revocation was put back is published until it is heard, and no longer', async (t) => {
+  const { scene, publisher } = startBroker(t)
+  scene.follower.ready?.()
+  const revocation = await publisher.revoke({ target: SESSION, ...WHY })
+  await publisher.undo(revocation.id, WHY)
+  const entries = () => scene.done.flatMap((each) => (each === 'beat' ? [] : each))
+  const [, undo] = entries()
+  assert.ok(undo)
+  scene.follower.entry(signRevocation(revocation, issuer, key))
+  await until(() => entries().length > 4)
+  assert.deepEqual([...new Set(entries().slice(2).map(said))], [`undo ${revocation.id}`])
+  scene.follower.entry(undo.text)
+  await scene.beatsOn()
+  const { length } = entries()
+  await scene.beatsOn()
+  assert.equal(entries().length, length)
+})
+
 it('what another broker revoked a moment ago can be undone', async (t) => {
   const { scene, publisher } = startBroker(t, { keys: slow })
   scene.follower.entry(signRevocation(revocationOf(SESSION, { id: 'x' }), issuer, key))
