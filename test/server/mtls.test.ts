@@ -339,9 +339,15 @@ test('the listener serves the exchange alone', async () => {
   const methods = here.body.token_endpoint_auth_methods_supported as string[]
   assert.ok(methods.includes('spiffe_x509') && methods.includes('spiffe_jwt'))
   // What oidc-provider answers elsewhere has no target here.
-  const form = new URLSearchParams({ grant_type: 'client_credentials', client_id: AGENT })
-  const { status, body } = await post(form)
-  assert.deepEqual([status, body.error], [400, 'invalid_target'])
+  const proof = proofFor(tokenUrl(), generateSenderKey())
+  for (const [who, headers] of [
+    [{ client_id: AGENT }, {}],
+    [assertion(fixture.issuer, admin), proof],
+  ] as const) {
+    const form = new URLSearchParams({ grant_type: 'client_credentials', ...who })
+    const { status, body } = await post(form, agent, headers)
+    assert.deepEqual([status, body.error], [400, 'invalid_target'])
+  }
 })
 
 test('a foreign Host and a foreign Origin are refused here too', async () => {
