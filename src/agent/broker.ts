@@ -100,7 +100,7 @@ export function createBrokerClient(options: BrokerClientOptions): BrokerClient {
         if (response.status === 200) return { body: answer, askedAt }
         // RFC 9449 §8: nothing was issued, and the proof of identity was not used up.
         const wantsNonce = answer?.error === 'use_dpop_nonce' && response.headers.has('dpop-nonce')
-        if (attempt > 1 || !wantsNonce || binding !== 'dpop') {
+        if (attempt > 1 || !wantsNonce) {
           throw refusedToken(response.status, answer, { issuer, purpose })
         }
       }

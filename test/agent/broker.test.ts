@@ -8,7 +8,9 @@ import { createAgent, WritError } from '../../src/agent/index.ts'
 import {
   IDENTITY,
   message,
+  type Running,
   sendJson,
+  serve,
   startBroker,
   startMcpServer,
   type TestBroker,
@@ -83,6 +85,18 @@ for (const [name, issuer] of issuers) {
   })
 }
 
+test('metadata in an answer that is not 200 is not believed', async () => {
+  const failing: Running = await serve((_, response) => {
+    const { origin } = failing
+    sendJson(response, 404, { issuer: origin, token_endpoint: `${broker.origin}/token` })
+  })
+  const asked = broker.asked.length
+  const error = await refusalOf(call(agentFor({ broker: failing.origin })))
+  await failing.close()
+  assert.equal(error.code, 'broker_misconfigured')
+  assert.equal(broker.asked.length, asked)
+})
+
 test('a token endpoint that is not encrypted is not used', async () => {
   broker.metadata = { token_endpoint: 'http://broker.example/token' }
   const error = await refusalOf(call())
@@ -110,6 +124,10 @@ const refusals: [number, Record<string, unknown>, RegExp][] = [
   [400, { error: 'something_new' }, /something_new$/],
   [503, { error: 'temporarily_unavailable' }, /try again later/],
   [500, {}, /HTTP 500/],
+  // Only 200 says that a token was issued (RFC 6749 §5.1).
+  [202, { access_token: 'a.b.c', token_type: 'DPoP' }, /HTTP 202/],
+  // Nothing to answer it with.
+  [400, { error: 'use_dpop_nonce' }, /use_dpop_nonce/],
 ]
 for (const [status, body, words] of refusals) {
   test(`the broker's ${status} ${body.error ?? 'without words'} is told in words, and asked for once`, async () => {
@@ -213,6 +231,27 @@ test('a nonce that the broker asks for again and again is tried once', async () 
   broker.instead.length = 0
   assert.equal(error.error, 'use_dpop_nonce')
   assert.equal(requests, 2)
+})
+
+test('a call that is cancelled while the broker is asked says so, and is never sent', async () => {
+  const answers: ((response: ServerResponse) => void)[] = [
+    () => {},
+    (response) => {
+      response.writeHead(200, { 'content-type': 'application/json' })
+      response.write('{')
+    },
+  ]
+  const sent = server.received.length
+  for (const answer of answers) {
+    const controller = new AbortController()
+    broker.instead.push((_, response) => {
+      answer(response)
+      setTimeout(() => controller.abort(new Error('cancelled by the user')), 30)
+    })
+    const init = { ...message('tools/call', { name: 'pay' }), signal: controller.signal }
+    await assert.rejects(agentFor().fetch(url, init), /^Error: cancelled by the user$/)
+  }
+  assert.equal(server.received.length, sent)
 })
 
 test('a redirect of the token request carries no identity away', async () => {

@@ -197,6 +197,11 @@ test('the broker must be who it is said to be, or it is sent nothing', async () 
 
 const endpoints: [string, Record<string, unknown>, Partial<AgentOptions>][] = [
   ['no endpoint for certificates', { mtls_endpoint_aliases: undefined }, {}],
+  [
+    'no endpoint for certificates beside the one for everybody',
+    { token_endpoint: 'https://127.0.0.1:1/token', mtls_endpoint_aliases: undefined },
+    {},
+  ],
   ['aliases that are no object', { mtls_endpoint_aliases: 'x' }, {}],
   [
     'an endpoint for certificates that is not https',
