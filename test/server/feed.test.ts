@@ -124,7 +124,7 @@ test('whoever has one IPv6 network is one follower, however many addresses it ha
   const from = (remoteAddress: string) => {
     const res = Object.assign(new EventEmitter(), { writeHead: () => res, end: () => res })
     ended.push(() => res.emit('close'))
-    const req = { socket: { remoteAddress }, complete: true }
+    const req = { socket: { remoteAddress }, headers: {}, complete: true }
     const ctx = { req, res, method: 'HEAD', headers: {}, querystring: '', set: () => undefined }
     const asked = { ...ctx, accepts: () => 'text/event-stream', status: 200 }
     void streams.serve(asked as unknown as Context)
