@@ -52,7 +52,8 @@ type Ask = (request: Omit<HttpRequest, 'url' | 'socket'> & { path: string }) => 
 /** @param issuer of the broker that is meant: no other answers */
 export function clientOnSocket(socket: string, issuer?: string): AdminClient {
   const who = {
-    [USER_HEADER]: userName(),
+    // In a header letters of other scripts cannot stand; the broker then names the user it runs as.
+    [USER_HEADER]: userName().replace(/[^\x21-\x7e]/g, '?'),
     ...(issuer === undefined ? {} : { [ISSUER_HEADER]: issuer }),
   }
   return createClient('broker', 'the broker here', ({ path, headers, ...request }) =>
@@ -167,18 +168,26 @@ function parse(text: string, where: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
-    throw notUnderstood(where)
+    throw new NotUnderstood(where)
   }
+}
+
+/** What a broker has said as text. @throws {NotUnderstood} */
+export function understood<T>(schema: Schema<T>, text: string, where: string): T {
+  return checked(schema, parse(text, where), where)
 }
 
 /** The answer as it came, members this version does not know included, once it has the right shape. */
 function checked<T>(schema: Schema<T>, json: unknown, where: string): T {
   if (schema.safeParse(json).success) return json as T
-  throw notUnderstood(where)
+  throw new NotUnderstood(where)
 }
 
-function notUnderstood(where: string): CliError {
-  return new CliError('unavailable', `${where} answered with something that is not understood`, {
-    hint: 'use the writ command of the version that the broker has',
-  })
+/** What the broker says has no meaning for this version; asking again would not change that. */
+export class NotUnderstood extends CliError {
+  constructor(where: string) {
+    super('unavailable', `${where} said something that is not understood`, {
+      hint: 'use the writ command of the version that the broker has',
+    })
+  }
 }

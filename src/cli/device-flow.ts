@@ -37,6 +37,7 @@ const STANDARD_INTERVAL_SECONDS = 5
 const SLOW_DOWN_SECONDS = 5
 const LONGEST_INTERVAL_SECONDS = 60
 const MAX_LIFETIME_SECONDS = 1800
+const MAX_TOKEN_SECONDS = 86_400
 /** What people read and type. */
 const USER_CODE = /^[A-Za-z0-9-]{4,32}$/
 
@@ -121,21 +122,23 @@ function readBegun(body: JsonObject, url: string) {
 export function tokensOf(body: JsonObject, asked: string, url: string): Tokens {
   const { access_token, refresh_token, token_type, expires_in, scope = asked } = body
   const bound = typeof token_type === 'string' && token_type.toLowerCase() === 'dpop'
-  if (
-    typeof access_token !== 'string' ||
-    typeof refresh_token !== 'string' ||
-    typeof scope !== 'string' ||
-    !bound
-  ) {
+  if (!isToken(access_token) || !isToken(refresh_token) || typeof scope !== 'string' || !bound) {
     throw new CliError('unavailable', `${url} gave tokens that are not bound to this key`)
   }
-  const lifetimeSeconds = Math.max(Number(expires_in) || 0, 0)
+  // Without one that counts, the token is renewed at its next use.
+  const said = Number(expires_in)
+  const lifetimeSeconds = said > 0 ? Math.min(said, MAX_TOKEN_SECONDS) : 0
   return {
     accessToken: access_token,
     refreshToken: refresh_token,
     accessUntil: Math.floor(Date.now() / 1000 + lifetimeSeconds),
     scope,
   }
+}
+
+/** RFC 6749 appendix A.12: what can stand in a header. */
+function isToken(value: unknown): value is string {
+  return typeof value === 'string' && /^[\x21-\x7e]+$/.test(value)
 }
 
 function refusedAs(error: string, url: string): CliError {

@@ -1,7 +1,7 @@
 /** The events of the admin API, followed through every break. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { EventStreamParser, type StreamedEvent } from '../lib/event-stream.ts'
-import type { AdminClient } from './admin-client.ts'
+import { type AdminClient, NotUnderstood } from './admin-client.ts'
 import { CliError } from './answer.ts'
 
 const MAX_EVENT_CHARACTERS = 1024 * 1024
@@ -9,11 +9,13 @@ const MAX_EVENT_CHARACTERS = 1024 * 1024
 const SILENCE_MS = 45_000
 const FIRST_WAIT_MS = 250
 const LONGEST_WAIT_MS = 10_000
+/** It is sent back in a header. */
+const EVENT_ID = /^[\x20-\x7e]{0,1024}$/
 
 /**
  * Yields events until `signal` is aborted. After a break it goes on where it was; `onBreak` hears of it.
  *
- * @throws {CliError} when the broker says no, which asking again would not change
+ * @throws {CliError} when the broker says no, or what nobody understands, which asking again would not change
  */
 export async function* followEvents(
   admin: AdminClient,
@@ -34,6 +36,9 @@ export async function* followEvents(
       const parser = new EventStreamParser(MAX_EVENT_CHARACTERS)
       for await (const chunk of stream as AsyncIterable<Uint8Array>) {
         for (const event of parser.push(decoder.decode(chunk, { stream: true }))) {
+          if (event.id !== undefined && !EVENT_ID.test(event.id)) {
+            throw new NotUnderstood(admin.where)
+          }
           lastEventId = event.id ?? lastEventId
           waitMs = FIRST_WAIT_MS
           yield event
@@ -42,6 +47,7 @@ export async function* followEvents(
       // A broker ends streams in which it is asked anew who listens: that is no trouble.
     } catch (error) {
       if (signal.aborted) return
+      if (error instanceof NotUnderstood) throw error
       if (error instanceof CliError && error.code !== 'unavailable') throw error
       options.onBreak?.(error instanceof Error ? error.message : String(error))
     } finally {

@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
+import type { Readable } from 'node:stream'
 import { CliError } from './answer.ts'
 import { withoutCredentials } from './text.ts'
 
@@ -18,29 +19,29 @@ export function refuseCredential(name: string): void {
   })
 }
 
-/** Reads a file, or standard input for `-`. @throws {CliError} usage, when it cannot be read */
+/** Reads a file, or standard input for `-`. @throws {CliError} usage, when it cannot be read or is too large */
 export async function readInput(name: string): Promise<string> {
-  let text: string
   try {
-    text = name === '-' ? await readStandardInput() : await readFile(name, 'utf8')
+    return await readAll(name === '-' ? standardInput() : createReadStream(name))
   } catch (cause) {
     if (cause instanceof CliError) throw cause
     const code = (cause as NodeJS.ErrnoException).code ?? 'unreadable'
     throw new CliError('usage', `cannot read the file (${code})`, { cause })
   }
-  if (text.length > MAX_INPUT_BYTES) throw new CliError('usage', 'the input is larger than 2 MiB')
-  return text
 }
 
-async function readStandardInput(): Promise<string> {
-  if (process.stdin.isTTY) {
-    throw new CliError('usage', 'nothing was piped in', {
-      hint: 'name a file, or pipe the text in',
-    })
-  }
+function standardInput(): Readable {
+  if (!process.stdin.isTTY) return process.stdin
+  throw new CliError('usage', 'nothing was piped in', {
+    hint: 'name a file, or pipe the text in',
+  })
+}
+
+/** A device or a pipe need not come to an end. */
+async function readAll(input: Readable): Promise<string> {
   const chunks: Buffer[] = []
   let bytes = 0
-  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+  for await (const chunk of input as AsyncIterable<Buffer>) {
     bytes += chunk.length
     if (bytes > MAX_INPUT_BYTES) throw new CliError('usage', 'the input is larger than 2 MiB')
     chunks.push(chunk)

@@ -72,14 +72,16 @@ async function makeKeys(options: NewOptions): Promise<Answer> {
 /** The configured nonce secret when there is none yet; an existing one is left as it is. */
 async function makeNonceSecret(file: string | undefined): Promise<string | undefined> {
   if (file === undefined) return undefined
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 })
   const secret = `${randomBytes(32).toString('base64url')}\n`
   try {
+    await mkdir(dirname(file), { recursive: true, mode: 0o700 })
     await writeFile(file, secret, { flag: 'wx', mode: 0o600 })
     return file
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return undefined
-    throw new CliError('configuration', `cannot write the nonce secret ${file}`, { cause: error })
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST') return undefined
+    const message = `cannot write the nonce secret ${file} (${code})`
+    throw new CliError('configuration', message, { cause: error })
   }
 }
 

@@ -9,6 +9,7 @@ import { type FileHandle, mkdir, open, rename, stat, unlink } from 'node:fs/prom
 import { homedir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import { isJsonObject, type Json, type JsonObject, parseJson } from '../lib/json.ts'
+import { importSenderKey } from '../token/proof.ts'
 import { CliError } from './answer.ts'
 import { whileLocked } from './file-lock.ts'
 
@@ -92,13 +93,36 @@ function isLogin(value: Json): boolean {
   const { url, refreshToken, accessToken, accessUntil, scope, signedInAt } = value
   const texts = [url, refreshToken, accessToken, scope]
   const times = [accessUntil, signedInAt]
-  return texts.every((text) => typeof text === 'string') && times.every(Number.isFinite)
+  return (
+    texts.every((text) => typeof text === 'string') &&
+    times.every(Number.isFinite) &&
+    URL.canParse(String(url)) &&
+    isKey(value.key)
+  )
 }
 
-/** Whole or not at all, and never readable by others, not even while it is written. */
-export async function writeLogins(directory: string, { current, logins }: Logins): Promise<void> {
+function isKey(jwk: JsonObject): boolean {
+  try {
+    importSenderKey(jwk)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/**
+ * Whole or not at all, and never readable by others, not even while it is written.
+ *
+ * @throws {CliError} configuration, when it cannot be written
+ */
+export async function writeLogins(directory: string, logins: Logins): Promise<void> {
   await makeDirectory(directory)
-  const path = join(directory, NAME)
+  await write(join(directory, NAME), logins).catch((error: NodeJS.ErrnoException) => {
+    throw unwritable(directory, error)
+  })
+}
+
+async function write(path: string, { current, logins }: Logins): Promise<void> {
   const next = `${path}.${randomBytes(6).toString('hex')}`
   const file = await open(next, 'wx', 0o600)
   try {
@@ -125,10 +149,13 @@ export async function whileLoginsLocked<T>(directory: string, run: () => Promise
   return await whileLocked(join(directory, 'lock'), busy, run)
 }
 
-/** @throws {CliError} configuration, when others may write into it */
+/** @throws {CliError} configuration, when it cannot be made, or others may write into it */
 async function makeDirectory(directory: string): Promise<void> {
-  await mkdir(directory, { recursive: true, mode: 0o700 })
-  const { mode } = await stat(directory)
+  const { mode } = await mkdir(directory, { recursive: true, mode: 0o700 })
+    .then(() => stat(directory))
+    .catch((error: NodeJS.ErrnoException) => {
+      throw unwritable(directory, error)
+    })
   if ((mode & 0o022) === 0) return
   throw new CliError('configuration', `other users can write into ${directory}`, {
     hint: `run chmod 700 ${directory}`,
@@ -143,6 +170,13 @@ export function withLogin({ logins }: Logins, login: Login): Logins {
 export function withoutLogin({ current, logins }: Logins, url: string): Logins {
   const others = logins.filter((login) => login.url !== url)
   return { current: current === url ? others.at(-1)?.url : current, logins: others }
+}
+
+function unwritable(directory: string, cause: NodeJS.ErrnoException): CliError {
+  return new CliError('configuration', `${directory} cannot be written (${cause.code})`, {
+    hint: 'sign-ins are kept there; XDG_CONFIG_HOME names another place',
+    cause,
+  })
 }
 
 function damaged(path: string, what: string, cause?: unknown): CliError {

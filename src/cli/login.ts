@@ -15,7 +15,7 @@ import {
 } from './login-file.ts'
 import { CLI_CLIENT, discover, parseAdminUrl, post } from './oauth.ts'
 import { newLoginKey } from './saved-login.ts'
-import { table } from './text.ts'
+import { printable, table } from './text.ts'
 
 interface LoginOptions {
   url?: string
@@ -85,7 +85,7 @@ async function signOut(options: { url?: string }): Promise<Answer> {
     text:
       problem === undefined
         ? `signed out at ${url}`
-        : `signed out here; ${url} could not be told, and ends it by itself: ${problem}`,
+        : `signed out here; ${url} could not be told, and ends it by itself: ${printable(problem)}`,
   }
 }
 

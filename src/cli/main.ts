@@ -24,6 +24,10 @@ if (major < NEEDED[0] || (major === NEEDED[0] && minor < NEEDED[1])) {
     if (error.code !== 'EPIPE') throw error
     process.exit()
   })
+  // Nobody may read what is said on the side; the answer, and the code that says how it ended, stand.
+  process.stderr.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+  })
   const { run } = await import('./program.ts')
   await run(process.argv)
 }

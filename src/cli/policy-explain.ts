@@ -7,7 +7,7 @@ import { type Answer, CliError } from './answer.ts'
 import { finish } from './command.ts'
 import { readInput } from './input.ts'
 import { type ConfigOption, readConfig, withConfig } from './settings.ts'
-import { table } from './text.ts'
+import { jsonText, table } from './text.ts'
 
 interface Options extends ConfigOption {
   agent: string
@@ -57,7 +57,7 @@ async function explainDecision(options: Options): Promise<Answer> {
   const { code, ...evidence } = explained.reason
   return {
     json: { effect: 'deny', reason: code, evidence, policies: [] },
-    text: `no: ${code.replaceAll('_', ' ')}, before any policy is asked ${JSON.stringify(evidence)}`,
+    text: `no: ${code.replaceAll('_', ' ')}, before any policy is asked ${jsonText(evidence)}`,
     exitCode: 1,
   }
 }

@@ -107,13 +107,13 @@ function toCliError(error: unknown): CliError {
     return new CliError('usage', shown, { hint })
   }
   if (error instanceof Refusal) return refusalError(error)
-  const { name, code, message } = error as NodeJS.ErrnoException
+  const { name, code, message } = (error ?? {}) as NodeJS.ErrnoException
   if (name === 'ConfigError') return new CliError('configuration', message, { cause: error })
   if (code !== undefined && UNREACHABLE.has(code)) {
     return new CliError('unavailable', `cannot connect (${code})`, { cause: error })
   }
   const hint = 'this is a bug in writ; run again with WRIT_DEBUG=1 to see where it happened'
-  if (process.env.WRIT_DEBUG !== undefined) process.stderr.write(`${(error as Error).stack}\n`)
+  if (process.env.WRIT_DEBUG !== undefined) process.stderr.write(`${(error as Error)?.stack}\n`)
   return new CliError('bug', printable(`${message ?? error}`), { hint, cause: error })
 }
 

@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import { searchedPageOf } from '../admin/schemas/values.ts'
 import { type Session, session } from '../admin/schemas.ts'
-import type { AdminClient } from './admin-client.ts'
+import { type AdminClient, understood } from './admin-client.ts'
 import type { Answer } from './answer.ts'
 import { shorten, terminalWidth } from './columns.ts'
 import { finish } from './command.ts'
@@ -28,15 +28,11 @@ export function addWatch(watch: Command): void {
 async function watchSessions(options: Options): Promise<Answer> {
   queryOf(options, 0)
   const admin = await openAdmin(options)
-  const stop = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
-  // Whoever reads has gone: there is nobody to tell.
-  process.stdout.once('close', () => stop.abort())
-  await follow(admin, options, stop.signal)
+  await follow(admin, options)
   return { json: {}, text: '', printed: true }
 }
 
-async function follow(admin: AdminClient, options: Options, signal: AbortSignal): Promise<void> {
+async function follow(admin: AdminClient, options: Options): Promise<void> {
   const seen = new Map<string, number>()
   const tell = (one: Session) => {
     if (!isWanted(one, options) || !isNews(one, seen)) return
@@ -49,12 +45,17 @@ async function follow(admin: AdminClient, options: Options, signal: AbortSignal)
     for (const one of found.items.reverse()) tell(one)
   }
   await readAll()
+  // Not before: a signal while the first list is waited for ends the command as it ends any other.
+  const stop = new AbortController()
+  const { signal } = stop
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort())
+  // Whoever reads has gone: there is nobody to tell.
+  process.stdout.once('close', () => stop.abort())
   const onBreak = (why: string) => process.stderr.write(`writ: ${printable(why)}; trying again\n`)
   for await (const { event, data } of followEvents(admin, { signal, onBreak })) {
     if (event === 'reset') await readAll()
     if (event !== 'session') continue
-    const parsed = session.safeParse(JSON.parse(data))
-    if (parsed.success) tell(parsed.data)
+    tell(understood(session, data, admin.where))
   }
 }
 
@@ -90,7 +91,8 @@ function isWanted(one: Session, options: Options): boolean {
 }
 
 function lineOf(one: Session): string {
-  const time = new Date(one.lastSeen * 1000).toISOString().slice(11, 19)
+  const seen = new Date(one.lastSeen * 1000)
+  const time = Number.isNaN(seen.getTime()) ? '??:??:??' : seen.toISOString().slice(11, 19)
   const counts = `${one.spent} done ${one.refused} no`
   const line = `${time}  ${one.state.padEnd(7)}  ${counts}  ${whoOf(one)}  ${lastOf(one)}`
   return shorten(printable(line.trimEnd()), terminalWidth(), 'end')

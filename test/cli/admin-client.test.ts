@@ -179,3 +179,14 @@ test('a no ends the following: asking again would not change it', async (t) => {
   const following = followEvents(admin, { signal: new AbortController().signal }).next()
   await assert.rejects(following, { code: 'refused' })
 })
+
+test('an id that cannot be sent back ends the following', async (t) => {
+  for (const id of ['é', 'x\u0007', 'x'.repeat(1025)]) {
+    const headers = { 'content-type': 'text/event-stream' }
+    const body = `event: session\nid: ${id}\ndata: {}\n\n`
+    const { admin, received } = await clientFor(t, [{ headers, body }])
+    const following = followEvents(admin, { signal: AbortSignal.timeout(20_000) }).next()
+    await assert.rejects(following, { code: 'unavailable', message: /not understood/ })
+    assert.equal(received.length, 1)
+  }
+})
