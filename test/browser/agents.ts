@@ -1,7 +1,7 @@
 // Real agents on the MCP SDK: with a key of their own, for themselves or for a user, and one call at a time held back.
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
 import { createAgent, type Fetch } from '../../src/agent/index.ts'
-import { generateSenderKey } from '../../src/token/proof.ts'
+import { generateSenderKey, makeProof } from '../../src/token/proof.ts'
 import { claimsOf } from '../attacks/sender.ts'
 
 export interface Agent {
@@ -35,18 +35,24 @@ export interface AgentOptions {
 
 export async function connectAgent(options: AgentOptions): Promise<Agent> {
   const { workload, broker, resource, task, identity, user } = options
+  const key = generateSenderKey()
   let holding: ((jti: string) => Promise<void>) | undefined
   const send: Fetch = async (input, init) => {
     const hold = holding
     if (hold !== undefined && String(input) === resource) {
       holding = undefined
-      const [, token = ''] = (new Headers(init?.headers).get('authorization') ?? '').split(' ')
-      await hold(String(claimsOf(token).jti))
+      const headers = new Headers(init?.headers)
+      const [, accessToken = ''] = (headers.get('authorization') ?? '').split(' ')
+      await hold(String(claimsOf(accessToken).jti))
+      // The token is the one that was held back; a proof is made when it is sent, and soon too old.
+      const now = Date.now() / 1000
+      headers.set('dpop', makeProof(key, { method: 'POST', url: resource, now, accessToken }))
+      return fetch(input, { ...init, headers })
     }
     return fetch(input, init)
   }
   const own = createAgent({
-    ...{ broker, identity, key: generateSenderKey(), fetch: send },
+    ...{ broker, identity, key, fetch: send },
     ...(task === undefined ? {} : { task }),
     ...(user === undefined
       ? {}

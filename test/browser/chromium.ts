@@ -1,13 +1,26 @@
 // The system's Chromium with an empty profile, its virtual authenticator, and what it must not report.
 import { execFileSync } from 'node:child_process'
-import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
+import {
+  type Browser,
+  type BrowserContext,
+  type CDPSession,
+  chromium,
+  type Page,
+} from 'playwright-core'
 import { requireProgram } from '../support/programs.ts'
+import { PATIENCE_MS } from './until.ts'
 
 /** For node:test's `{ skip }`. */
 export const skipWithoutChromium = requireProgram(
   'chromium',
   'install Chromium (apt-get install chromium)',
 )
+
+/** How many times slower the pages run than this machine would have it; 1 is as fast as it goes. */
+const SLOWDOWN = Number(process.env.WRIT_BROWSER_SLOWDOWN ?? 1)
+if (!(SLOWDOWN >= 1)) {
+  throw new Error('WRIT_BROWSER_SLOWDOWN is how many times slower: a number from 1')
+}
 
 const ARGS = [
   '--no-sandbox',
@@ -53,6 +66,8 @@ export async function openTab(browser: Browser, options: TabOptions = {}): Promi
     reducedMotion: 'reduce',
     permissions: ['clipboard-read', 'clipboard-write'],
   })
+  context.setDefaultTimeout(PATIENCE_MS)
+  context.setDefaultNavigationTimeout(PATIENCE_MS)
   const page = await context.newPage()
   const complaints: string[] = []
   await context.exposeFunction('__complain', (text: string) => complaints.push(text))
@@ -60,6 +75,7 @@ export async function openTab(browser: Browser, options: TabOptions = {}): Promi
     `addEventListener('securitypolicyviolation', (e) =>
        __complain('csp: ' + e.violatedDirective + ' ' + e.blockedURI + ' ' + e.sample))`,
   )
+  await context.addInitScript(KEEP_WHAT_IS_SAID)
   page.on('pageerror', (error) => complaints.push(`error: ${error.message}`))
   page.on('console', (message) => {
     if (message.type() !== 'error') return
@@ -67,12 +83,21 @@ export async function openTab(browser: Browser, options: TabOptions = {}): Promi
     if (message.text().startsWith('Failed to load resource')) return
     complaints.push(`console: ${message.text()}`)
   })
-  await addAuthenticator(page)
+  const session = await context.newCDPSession(page)
+  await addAuthenticator(session)
+  if (SLOWDOWN > 1) await session.send('Emulation.setCPUThrottlingRate', { rate: SLOWDOWN })
   return { context, page, complaints }
 }
 
-async function addAuthenticator(page: Page): Promise<void> {
-  const session = await page.context().newCDPSession(page)
+/** What is said in passing is gone before a slow machine looks: see `untilSaid`. */
+const KEEP_WHAT_IS_SAID = `
+  window.said_ = []
+  new MutationObserver(() => {
+    const text = document.querySelector('.toast')?.textContent ?? ''
+    if (text !== '' && text !== said_.at(-1)) said_.push(text)
+  }).observe(document, { subtree: true, childList: true, characterData: true })`
+
+async function addAuthenticator(session: CDPSession): Promise<void> {
   await session.send('WebAuthn.enable')
   await session.send('WebAuthn.addVirtualAuthenticator', {
     options: {

@@ -1,5 +1,5 @@
 // What a file of browser tests begins with: a site, a browser, and a tab in which the first admin is signed in.
-import { after, before } from 'node:test'
+import { after, before, beforeEach } from 'node:test'
 import type { Browser, Page } from 'playwright-core'
 import { openTab, skipWithoutChromium, startChromium, type Tab } from './chromium.ts'
 import { enrol, signIn } from './people.ts'
@@ -23,19 +23,24 @@ interface Begin extends SiteOptions {
 export function openConsole({ at, prepare, ...options }: Begin = {}): void {
   before(async () => {
     if (skip !== false) return
-    site = await startSite(options)
-    browser = await startChromium()
+    ;[site, browser] = await Promise.all([startSite(options), startChromium()])
     tab = await openTab(browser)
     page = tab.page
     await enrol(page, (await site.broker.firstLink())!, 'Laptop')
     await prepare?.()
     await signIn(page, site.url, at)
   })
+  // One test's fault is none of the next one's.
+  beforeEach(() => {
+    if (tab !== undefined) tab.complaints.length = 0
+  })
   after(async () => {
     await browser?.close()
     await site?.close()
   })
 }
+
+export const rowOf = (name: string) => page.locator('tbody tr.open').filter({ hasText: name })
 
 /** The same person on a phone, with a passkey there. */
 export async function openPhone(): Promise<Tab> {

@@ -3,6 +3,7 @@ import { request } from 'node:http'
 import { test } from 'node:test'
 import { openTab } from './chromium.ts'
 import { browser, openConsole, site, skip, tab } from './console.ts'
+import { until } from './until.ts'
 
 openConsole()
 
@@ -81,6 +82,8 @@ test('the policy of the page lets no script, style or frame in, and markup is te
     .catch(() => {})
   assert.equal(await other.page.evaluate('window.ran_'), undefined)
   assert.equal(await other.page.locator('b').count(), 0)
-  assert.ok(other.complaints.some((text) => text.startsWith('csp: require-trusted-types-for')))
+  await until('the page tells what its policy stopped', () =>
+    other.complaints.some((text) => text.startsWith('csp: require-trusted-types-for')),
+  )
   await other.context.close()
 })

@@ -6,6 +6,7 @@ import type { SessionDetail, Target } from '../../src/admin/schemas.ts'
 import type { Agent, HeldCall } from './agents.ts'
 import { openConsole, page, site, skip, tab } from './console.ts'
 import { nothingWrong } from './people.ts'
+import { until, untilCount, untilServed } from './until.ts'
 
 const DOMAINS = ['one.test', 'two.test', 'one.test.example']
 
@@ -14,13 +15,15 @@ openConsole({ at: '/revocations', domains: DOMAINS, servers: 4 })
 /** The session of an agent that has just called a tool, as an admin finds it. */
 async function sessionOf({ workload, key }: Agent): Promise<SessionDetail> {
   const query = new URLSearchParams({ workload })
-  for (;;) {
+  let found: SessionDetail | undefined
+  await until(`the broker knows the session of ${workload}`, async () => {
     const { items } = (await page.evaluate(
       `fetch('/v1/sessions?' + ${JSON.stringify(query.toString())}).then((r) => r.json())`,
     )) as { items: SessionDetail[] }
-    const found = items.find((session) => session.key === key)
-    if (found !== undefined) return found
-  }
+    found = items.find((session) => session.key === key)
+    return found !== undefined
+  })
+  return found!
 }
 
 interface Case {
@@ -111,14 +114,12 @@ async function stop(reason: string): Promise<void> {
 const rowsOf = (reason: string) => page.locator('tbody tr').filter({ hasText: reason })
 
 async function undoAll(reason: string, count: number): Promise<void> {
-  await rowsOf(reason)
-    .nth(count - 1)
-    .waitFor()
-  assert.equal(await rowsOf(reason).count(), count)
+  await untilCount(rowsOf(reason), count)
   for (let n = 0; n < count; n += 1) {
     await rowsOf(reason).nth(n).getByRole('button', { name: 'Undo …' }).click()
     await dialog().getByLabel('Reason').fill('tried enough')
     await dialog().getByRole('button', { name: 'Undo', exact: true }).click()
+    await dialog().waitFor({ state: 'detached' })
     await rowsOf(reason).nth(n).getByText('undone').waitFor()
   }
 }
@@ -146,13 +147,13 @@ for (const { name, kind, wide = false, victim, lookalike, value } of cases) {
       await dialog()
         .getByText(/Stops \d+ live session/)
         .waitFor()
-      assert.equal((await dialog().getByText('This is wide').count()) === 1, wide)
+      await untilCount(dialog().getByText('This is wide'), wide ? 1 : 0)
       const reason = `tried ${count} by ${name}`
       await stop(reason)
       await refused(victims)
       await served([other])
       await undoAll(reason, count)
-      await served(victims)
+      for (const each of victims) await untilServed(() => each.call('list_notes'))
       nothingWrong(tab.complaints)
     })
   }
@@ -172,9 +173,7 @@ for (const count of [1, 2]) {
     for (const each of held) await assert.rejects(each.send())
     assert.equal(typeof (await other!.send()), 'string')
     await served(agents)
-    await rowsOf(reason)
-      .nth(count - 1)
-      .waitFor()
+    await untilCount(rowsOf(reason), count)
     assert.equal(await rowsOf(reason).getByRole('button', { name: 'Undo …' }).count(), 0)
     nothingWrong(tab.complaints)
   })
@@ -210,7 +209,7 @@ test('several kinds are stopped at once, and whoever is of none of them goes on'
   await refused([bot, clerk, porter])
   await assert.rejects(held!.send())
   await served([other])
-  await rowsOf('tried kinds together').nth(3).waitFor()
+  await untilCount(rowsOf('tried kinds together'), 4)
   nothingWrong(tab.complaints)
 })
 
@@ -221,7 +220,7 @@ for (const count of [1, 2]) {
     const agents = await Promise.all([1, 2].map((n) => site.agent(`/agents/early-${n}`)))
     const held = await holdAll(agents)
     const time = Math.ceil(Date.now() / 1000)
-    while (Date.now() / 1000 < time + 1) await page.waitForTimeout(50)
+    await until('that second is over', () => Date.now() / 1000 >= time + 1)
     const times = [time, time - 60].slice(0, count)
     const local = (await page.evaluate(
       `${JSON.stringify(times)}.map((at) => {
@@ -239,9 +238,7 @@ for (const count of [1, 2]) {
     for (const each of held) await assert.rejects(each.send())
     const later = await site.agent('/agents/late')
     await served([...agents, later])
-    await rowsOf(reason)
-      .nth(count - 1)
-      .waitFor()
+    await untilCount(rowsOf(reason), count)
     assert.equal(await rowsOf(reason).getByRole('button', { name: 'Undo …' }).count(), 0)
     nothingWrong(tab.complaints)
   })

@@ -1,32 +1,26 @@
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
-import type { Browser, Page } from 'playwright-core'
-import { openTab, skipWithoutChromium, startChromium, type Tab } from './chromium.ts'
-import { enrol, nothingWrong, signIn, untilTrue } from './people.ts'
-import { type ConsoleSite, startSite } from './site.ts'
+import { beforeEach, test } from 'node:test'
+import { openTab, type Tab } from './chromium.ts'
+import { browser, openConsole, page, site, skip, tab } from './console.ts'
+import { enrol, nothingWrong, signIn } from './people.ts'
+import { untilFocused, untilSaid } from './until.ts'
 
-const skip = skipWithoutChromium
-let site: ConsoleSite
-let browser: Browser
-let tab: Tab
-let page: Page
+/** What was sent to change something since it was last asked. */
 const asked: string[] = []
 
-before(async () => {
-  if (skip !== false) return
-  ;[site, browser] = await Promise.all([startSite(), startChromium()])
-  tab = await openTab(browser)
-  page = tab.page
-  await enrol(page, (await site.broker.firstLink())!, 'Laptop')
-  await signIn(page, site.url, '/people')
-  page.on('request', (request) => {
-    const { pathname } = new URL(request.url())
-    if (request.method() !== 'GET') asked.push(`${request.method()} ${pathname}`)
-  })
+openConsole({
+  at: '/people',
+  async prepare() {
+    page.on('request', (request) => {
+      const { pathname } = new URL(request.url())
+      if (request.method() !== 'GET') asked.push(`${request.method()} ${pathname}`)
+    })
+  },
 })
-after(async () => {
-  await browser?.close()
-  await site?.close()
+beforeEach(async () => {
+  // Nothing is open of the test before, whatever became of it.
+  await page?.goto(`${site.url}/people`)
+  asked.length = 0
 })
 
 const region = (name: string) => page.getByRole('region', { name })
@@ -41,6 +35,20 @@ async function linkShown(): Promise<string> {
   const link = (await page.locator('dialog .command code').textContent())!
   await page.getByRole('button', { name: 'Done', exact: true }).click()
   return link
+}
+
+/** Somebody who has been invited, and came in with a passkey of that name. */
+async function newcomer(name: string, passkey: string): Promise<Tab> {
+  await page.getByRole('button', { name: 'Invite …' }).click()
+  await page.getByLabel('Name').fill(name)
+  await page.getByRole('button', { name: 'Make a link' }).click()
+  const link = await linkShown()
+  const theirs = await openTab(browser)
+  await enrol(theirs.page, link, passkey)
+  await page.reload()
+  await region(name).getByText(passkey).waitFor()
+  asked.length = 0
+  return theirs
 }
 
 test('somebody is invited with a touch for exactly that, and comes in', { skip }, async () => {
@@ -60,12 +68,13 @@ test('somebody is invited with a touch for exactly that, and comes in', { skip }
 })
 
 test('another link and another role take a touch each', { skip }, async () => {
-  const path = `/v1/people/${await idOf('Vera')}`
-  await region('Vera').getByRole('button', { name: 'Link for another passkey' }).click()
+  await (await newcomer('Olga', 'Phone')).context.close()
+  const path = `/v1/people/${await idOf('Olga')}`
+  await region('Olga').getByRole('button', { name: 'Link for another passkey' }).click()
   assert.match(await linkShown(), /\/sign-in\/enrol#/)
-  await changeRole('Vera', 'approver')
-  await page.getByText('Vera is approver now').waitFor()
-  await region('Vera').getByText('Approver').waitFor()
+  await changeRole('Olga', 'approver')
+  await untilSaid(page, 'Olga is approver now')
+  await region('Olga').getByText('Approver').waitFor()
   const touched = ['POST /v1/touch', `POST ${path}/invitations`, 'POST /v1/touch', `PATCH ${path}`]
   assert.deepEqual(asked.splice(0), touched)
 })
@@ -73,11 +82,12 @@ test('another link and another role take a touch each', { skip }, async () => {
 test('whoever has the cookie and the value of the page, and no passkey, lets nobody in and shuts nobody out', {
   skip,
 }, async () => {
-  const path = `/v1/people/${await idOf('Vera')}`
+  await (await newcomer('Mina', 'Phone')).context.close()
+  const path = `/v1/people/${await idOf('Mina')}`
   const { items } = (await page.evaluate(`fetch('/v1/people').then((r) => r.json())`)) as {
     items: { name: string; passkeys: { id: string }[] }[]
   }
-  const [passkey] = items.find(({ name }) => name === 'Vera')!.passkeys
+  const [passkey] = items.find(({ name }) => name === 'Mina')!.passkeys
   // All that a copied cookie gives: what the page may ask, and the value that `/v1/me` tells.
   const send = (method: string, to: string, body: object) =>
     page.evaluate(`fetch('/v1/me').then((r) => r.json()).then(({ csrf }) => fetch('${to}', {
@@ -94,12 +104,12 @@ test('whoever has the cookie and the value of the page, and no passkey, lets nob
   ] as const) {
     assert.deepEqual(await send(method, to, body), [403, 'touch_required'], `${method} ${to}`)
   }
-  asked.length = 0
 })
 
 test('a touch that is cancelled changes nothing, the dialog says so, and Enter tries again', {
   skip,
 }, async () => {
+  await (await newcomer('Tomas', 'Phone')).context.close()
   // As a browser answers for somebody who cancels it, once.
   await page.evaluate(`(() => {
     const { credentials } = navigator
@@ -109,29 +119,25 @@ test('a touch that is cancelled changes nothing, the dialog says so, and Enter t
       throw new DOMException('no', 'NotAllowedError')
     }
   })()`)
-  await changeRole('Vera', 'admin')
+  await changeRole('Tomas', 'admin')
   const dialog = page.getByRole('dialog')
   await dialog.getByText('The passkey was not touched; nothing was done').waitFor()
   assert.deepEqual(asked.splice(0), ['POST /v1/touch'])
-  await untilTrue(page, `document.activeElement.textContent === 'Change role'`)
+  await untilFocused(page, /Change role/)
   await page.keyboard.press('Enter')
-  await page.getByText('Vera is admin now').waitFor()
+  await untilSaid(page, 'Tomas is admin now')
   await dialog.waitFor({ state: 'detached' })
-  assert.equal(asked.splice(0).at(-1), `PATCH /v1/people/${await idOf('Vera')}`)
-  await changeRole('Vera', 'viewer')
-  await page.getByText('Vera is viewer now').waitFor()
-  asked.length = 0
+  assert.equal(asked.splice(0).at(-1), `PATCH /v1/people/${await idOf('Tomas')}`)
+  await changeRole('Tomas', 'viewer')
+  await untilSaid(page, 'Tomas is viewer now')
 })
 
 test('a passkey, and somebody, are removed with a touch each; the sign-in with it ends at once', {
   skip,
 }, async () => {
-  const vera = await openTab(browser)
-  await region('Vera').getByRole('button', { name: 'Link for another passkey' }).click()
-  await enrol(vera.page, await linkShown(), 'Tablet')
+  const vera = await newcomer('Nadia', 'Tablet')
   await signIn(vera.page, site.url)
-  await page.reload()
-  const path = `/v1/people/${await idOf('Vera')}`
+  const path = `/v1/people/${await idOf('Nadia')}`
   asked.length = 0
   const dialog = page.getByRole('dialog')
   const remove = async (button: string) => {
@@ -139,8 +145,8 @@ test('a passkey, and somebody, are removed with a touch each; the sign-in with i
     await dialog.getByText('You touch your passkey for it').waitFor()
     await dialog.getByRole('button', { name: 'Remove', exact: true }).click()
   }
-  await remove('Remove the passkey Tablet of Vera')
-  await page.getByText('The passkey was removed').waitFor()
+  await remove('Remove the passkey Tablet of Nadia')
+  await untilSaid(page, 'The passkey was removed')
   const [touch, removed] = asked.splice(0)
   assert.equal(touch, 'POST /v1/touch')
   assert.ok(removed?.startsWith(`DELETE ${path}/passkeys/`), removed)
@@ -148,16 +154,16 @@ test('a passkey, and somebody, are removed with a touch each; the sign-in with i
   assert.equal(await vera.page.evaluate(status), 401)
   await vera.context.close()
 
-  await region('Vera').getByText('Tablet').waitFor({ state: 'detached' })
-  await region('Vera').getByRole('button', { name: 'Remove …', exact: true }).first().click()
-  await dialog.getByRole('heading', { name: 'Remove Vera' }).waitFor()
+  await region('Nadia').getByText('Tablet').waitFor({ state: 'detached' })
+  await region('Nadia').getByRole('button', { name: 'Remove …', exact: true }).first().click()
+  await dialog.getByRole('heading', { name: 'Remove Nadia' }).waitFor()
   await page.keyboard.press('Escape')
   await dialog.waitFor({ state: 'detached' })
-  assert.deepEqual(asked, [])
-  await region('Vera').getByRole('button', { name: 'Remove …', exact: true }).first().click()
+  assert.deepEqual(asked.splice(0), [])
+  await region('Nadia').getByRole('button', { name: 'Remove …', exact: true }).first().click()
   await dialog.getByRole('button', { name: 'Remove', exact: true }).click()
-  await page.getByText('Vera was removed').waitFor()
+  await untilSaid(page, 'Nadia was removed')
   assert.deepEqual(asked.splice(0), ['POST /v1/touch', `DELETE ${path}`])
-  await region('Vera').waitFor({ state: 'detached' })
+  await region('Nadia').waitFor({ state: 'detached' })
   nothingWrong(tab.complaints)
 })

@@ -1,6 +1,5 @@
 // What people do before anything else: enrol a passkey by a link, and sign in with it.
 import assert from 'node:assert/strict'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Page } from 'playwright-core'
 
 /** Follows a one-time link and enrols this tab's passkey. */
@@ -21,18 +20,10 @@ export async function signIn(page: Page, url: string, path = '/sessions'): Promi
   await page.locator('nav').waitFor({ state: 'attached' })
 }
 
-/**
- * Waits until an expression is true in the page. Asked through the protocol: the page's own policy
- * lets no text become script, so Playwright's `waitForFunction` cannot be used.
- */
-export async function untilTrue(page: Page, expression: string): Promise<void> {
-  for (let look = 0; look < 600; look += 1) {
-    if ((await page.evaluate(expression)) === true) return
-    await sleep(25)
-  }
-  assert.fail(`it did not come true: ${expression}`)
-}
-
-export function nothingWrong(complaints: readonly string[]): void {
-  assert.deepEqual(complaints, [])
+/** What the page complained of since it was last asked, so that one test's fault is not the next one's. */
+export function nothingWrong(
+  complaints: string[],
+  isFault: (text: string) => boolean = () => true,
+): void {
+  assert.deepEqual(complaints.splice(0).filter(isFault), [])
 }

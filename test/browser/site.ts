@@ -27,7 +27,7 @@ permit (principal in Path::"spiffe://demo.test/agents", action == notes::Action:
 
 @id("agents may read and add notes")
 @description("reading and adding harms nobody")
-@lifetime("30")
+@lifetime("300")
 permit (
   principal in Path::"spiffe://demo.test/agents",
   action in [notes::Action::"list_notes", notes::Action::"add_note"],
@@ -141,6 +141,8 @@ export async function startSite(options: SiteOptions = {}): Promise<ConsoleSite>
     servers,
     policies: join(directory, 'policies'),
     audit: { directory: join(directory, 'audit') },
+    // As long as may be: who is live, and what is held back, must outlast the slowest machine's looking.
+    tokens: { lifetime_seconds: 300, session_lifetime_seconds: 300 },
     clients: [
       {
         client_id: 'notes-server',
@@ -201,8 +203,11 @@ export async function startSite(options: SiteOptions = {}): Promise<ConsoleSite>
     },
     async restartBroker(meanwhile) {
       await broker.close()
-      await meanwhile?.()
-      broker = await startBroker(config)
+      try {
+        await meanwhile?.()
+      } finally {
+        broker = await startBroker(config)
+      }
     },
     close: () => opened.disposeAsync(),
   }

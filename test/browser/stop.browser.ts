@@ -1,31 +1,14 @@
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
-import type { Browser, Page, Request } from 'playwright-core'
-import { openTab, skipWithoutChromium, startChromium, type Tab } from './chromium.ts'
-import { enrol, nothingWrong, signIn, untilTrue } from './people.ts'
+import { test } from 'node:test'
+import type { Request } from 'playwright-core'
+import type { Agent } from './agents.ts'
+import { openTab } from './chromium.ts'
+import { browser, openConsole, page, rowOf, site, skip, tab } from './console.ts'
+import { enrol, nothingWrong, signIn } from './people.ts'
 import { picture } from './pictures.ts'
-import { type ConsoleSite, startSite } from './site.ts'
+import { untilCount, untilSaid, untilServed, untilTrue } from './until.ts'
 
-const skip = skipWithoutChromium
-let site: ConsoleSite
-let browser: Browser
-let tab: Tab
-let page: Page
-
-before(async () => {
-  if (skip !== false) return
-  ;[site, browser] = await Promise.all([startSite(), startChromium()])
-  tab = await openTab(browser)
-  page = tab.page
-  await enrol(page, (await site.broker.firstLink())!, 'Laptop')
-  await signIn(page, site.url)
-})
-after(async () => {
-  await browser?.close()
-  await site?.close()
-})
-
-const rowOf = (name: string) => page.locator('tbody tr.open').filter({ hasText: name })
+openConsole()
 
 /** Opens the dialog from the page of the newest session of an agent. */
 async function openSession(name: string): Promise<void> {
@@ -43,6 +26,29 @@ async function stop(reason: string, scope?: string): Promise<void> {
   await page.getByRole('heading', { name: 'Stopped' }).waitFor()
 }
 
+/** An agent that is stopped, and the row of the list that says so. */
+async function stopped(path: string, reason: string): Promise<Agent> {
+  const agent = await site.agent(path)
+  const target = { kind: 'agent', value: agent.workload } as const
+  await site.broker.revoke({ target, reason, by: 'local:test' })
+  await page.goto(`${site.url}/revocations`)
+  await madeFor(reason).getByText('in force').waitFor()
+  return agent
+}
+
+const madeFor = (reason: string) => page.locator('tbody tr').filter({ hasText: reason })
+
+/** The paths of what is sent to change something, until it ends; looking at what is hit changes nothing. */
+function listenForPosts(): { readonly posts: string[]; end(): void } {
+  const posts: string[] = []
+  const told = (request: Request) => {
+    const { pathname } = new URL(request.url())
+    if (request.method() === 'POST' && !pathname.endsWith('/preview')) posts.push(pathname)
+  }
+  page.on('request', told)
+  return { posts, end: () => page.off('request', told) }
+}
+
 test('somebody enrols a passkey, signs in with it, and is who the link said', {
   skip,
 }, async () => {
@@ -56,6 +62,7 @@ test('a live agent is seen, stopped, and refused at its next call, with a new ke
 }, async () => {
   const agent = await site.agent('/agents/invoice-bot', 'invoice-2041')
   await agent.call('add_note', { title: 'Invoice 2041', text: 'Paid.' })
+  await page.goto(`${site.url}/sessions`)
   const row = rowOf('agents/invoice-bot')
   // Without a reload: it came by an event.
   await row.filter({ hasText: 'live' }).waitFor()
@@ -77,7 +84,7 @@ test('a live agent is seen, stopped, and refused at its next call, with a new ke
   await page.getByText('See who stopped it, and why').waitFor()
   await page.getByText('See who stopped it, and why').click()
   await page.getByText('Paid the same invoice twice').waitFor()
-  assert.equal(await page.getByText('has it').count(), 2)
+  await untilCount(page.locator('.holders').getByText('has it'), 2)
   await Promise.all([agent.close(), other.close()])
   nothingWrong(tab.complaints)
 })
@@ -85,12 +92,12 @@ test('a live agent is seen, stopped, and refused at its next call, with a new ke
 test('what is stopped stays so for whoever has the cookie and no passkey, or cancels the touch', {
   skip,
 }, async () => {
-  await page.goto(`${site.url}/revocations`)
-  await page.locator('tbody').getByText('in force').first().waitFor()
+  const why = 'It read what it should not'
+  const agent = await stopped('/agents/reader', why)
   // All that a copied cookie gives: what the page may ask, and the value that `/v1/me` tells.
   const told = await page.evaluate(`(async () => {
     const { csrf } = await (await fetch('/v1/me')).json()
-    const { items } = await (await fetch('/v1/revocations?state=live')).json()
+    const { items } = await (await fetch('/v1/revocations?state=live&text=' + encodeURIComponent(${JSON.stringify(why)}))).json()
     const answer = await fetch('/v1/revocations/' + items[0].id + '/undo', {
       method: 'POST',
       headers: { 'x-writ-csrf': csrf, 'content-type': 'application/json' },
@@ -103,43 +110,37 @@ test('what is stopped stays so for whoever has the cookie and no passkey, or can
   await page.evaluate(
     `navigator.credentials.get = async () => { throw new DOMException('no', 'NotAllowedError') }`,
   )
-  await page.getByRole('button', { name: 'Undo …' }).first().click()
+  await madeFor(why).getByRole('button', { name: 'Undo …' }).click()
   await page.getByLabel('Reason').fill('Never mind')
   await page.keyboard.press('Enter')
   await page.getByText('The passkey was not touched; nothing was done').waitFor()
-  await untilTrue(page, `document.activeElement.textContent === 'Undo'`)
   await page.keyboard.press('Escape')
   await page.getByRole('dialog').waitFor({ state: 'detached' })
   await page.reload()
-  await page.locator('tbody').getByText('in force').first().waitFor()
-  assert.equal(await page.locator('tbody').getByText('undone').count(), 0)
-  await assert.rejects(async () => (await site.agent('/agents/invoice-bot')).call('list_notes'))
+  await madeFor(why).getByText('in force').waitFor()
+  await assert.rejects(agent.call('list_notes'))
 })
 
 test('what was stopped may go on once it is undone, with who undid it and why', {
   skip,
 }, async () => {
-  await page.goto(`${site.url}/revocations`)
-  await page.getByRole('button', { name: 'Undo …' }).first().click()
+  const why = 'Paid one invoice twice'
+  const agent = await stopped('/agents/payer', why)
+  await madeFor(why).getByRole('button', { name: 'Undo …' }).click()
   const undo = page.getByRole('button', { name: 'Undo', exact: true })
   await undo.click()
   await page.getByText('Say why: it is kept with the revocation').waitFor()
   await page.getByText('You touch your passkey for it').waitFor()
   await page.getByLabel('Reason').fill('It was the supplier who sent it twice')
-  const posts: string[] = []
-  const listen = (request: Request) => {
-    if (request.method() === 'POST') posts.push(new URL(request.url()).pathname)
-  }
-  page.on('request', listen)
+  const { posts, end } = listenForPosts()
   await undo.click()
-  await page.getByText('Undone', { exact: true }).first().waitFor()
-  await page.locator('tbody').getByText('undone').waitFor()
-  page.off('request', listen)
+  await untilSaid(page, 'Undone')
+  await madeFor(why).getByText('undone').waitFor()
+  end()
   assert.equal(posts[0], '/v1/touch')
   assert.match(String(posts[1]), /^\/v1\/revocations\/[^/]+\/undo$/)
   assert.equal(posts.length, 2)
-  const agent = await site.agent('/agents/invoice-bot')
-  assert.equal(typeof (await agent.call('list_notes')), 'string')
+  await untilServed(() => agent.call('list_notes'))
   await agent.close()
 })
 
@@ -150,6 +151,7 @@ test('“only this key” is told apart: the agent goes on with a new one', { sk
   await rowOf('agents/courier').filter({ hasText: 'live' }).waitFor()
   await openSession('agents/courier')
   await stop('A laptop was lost', 'Only this key')
+  await page.getByText('Held by 2 of 2').waitFor()
   await assert.rejects(agent.call('list_notes'))
   const renewed = await site.agent('/agents/courier')
   assert.equal(typeof (await renewed.call('list_notes')), 'string')
@@ -170,16 +172,15 @@ test('a wide stop asks for a touch of the passkey, and hits all that it said', {
   await page.getByText('Stops 2 live sessions now').waitFor()
   await page.getByLabel('Reason').fill('The crew does what nobody asked for')
   await page.getByLabel('Ends').selectOption('1h')
-  const command = (await page.locator('dialog .command code').textContent())!
-  assert.match(command, /^writ revoke .*crew\/\*.* --reason 'The crew .*' --for 1h$/)
+  const command = /^writ revoke .*crew\/\*.* --reason 'The crew .*' --for 1h$/
+  await page.locator('dialog .command code').filter({ hasText: command }).waitFor()
 
-  const posts: string[] = []
-  page.on('request', (request) => {
-    if (request.method() === 'POST') posts.push(new URL(request.url()).pathname)
-  })
+  const { posts, end } = listenForPosts()
   await page.getByRole('button', { name: 'Stop 2 sessions' }).click()
   await page.getByRole('heading', { name: 'Stopped' }).waitFor()
+  end()
   assert.deepEqual(posts, ['/v1/touch', '/v1/revocations'])
+  await page.getByText('Held by 2 of 2').waitFor()
   for (const agent of agents) {
     await assert.rejects(agent.call('list_notes'))
     await agent.close()
@@ -223,6 +224,7 @@ test('several are stopped at once, and the pictures of the README are taken', {
 })
 
 test('a viewer sees all of it and is offered nothing that would be refused', { skip }, async () => {
+  const agent = await stopped('/agents/watched', 'Somebody is to see this')
   await page.goto(`${site.url}/people`)
   await page.getByRole('button', { name: 'Invite …' }).click()
   await page.getByLabel('Name').fill('Vera')
@@ -238,7 +240,8 @@ test('a viewer sees all of it and is offered nothing that would be refused', { s
   assert.equal(await vera.page.getByRole('button', { name: /^Stop( something)? …$/ }).count(), 0)
   assert.equal(await vera.page.getByRole('link', { name: 'People' }).count(), 0)
   await vera.page.goto(`${site.url}/revocations`)
-  await vera.page.locator('tbody tr').first().waitFor()
+  await vera.page.getByText('Somebody is to see this').waitFor()
+  await agent.close()
   assert.equal(await vera.page.getByRole('button', { name: /^Undo …$/ }).count(), 0)
   nothingWrong(vera.complaints)
   await vera.context.close()
@@ -248,7 +251,7 @@ test('a viewer sees all of it and is offered nothing that would be refused', { s
   await page.getByRole('button', { name: 'Role of Vera …' }).click()
   await page.getByLabel('Role', { exact: true }).selectOption('approver')
   await page.getByRole('button', { name: 'Change role' }).click()
-  await page.getByText('Vera is approver now').waitFor()
+  await untilSaid(page, 'Vera is approver now')
 })
 
 test('the simulator says yes, no and “a person is asked”, by which policy, as a command', {
@@ -264,7 +267,7 @@ test('the simulator says yes, no and “a person is asked”, by which policy, a
   await field.fill('{"title": ')
   await page.getByText(/This is not JSON yet|Not JSON at line/).waitFor()
   await page.getByRole('button', { name: 'Fill in from the schema' }).click()
-  assert.match(await field.inputValue(), /"title"/)
+  await untilTrue(page, `document.querySelector('textarea.mono').value.includes('"title": ""')`)
   const asking = page.getByRole('button', { name: 'Ask the policies' })
   const verdict = page.getByRole('region', { name: 'Verdict' })
   await field.fill('{"title": "Standup", "text": "my password is …"}')

@@ -66,9 +66,24 @@ export async function ask<T>(path: string, options: Ask = {}): Promise<T> {
   })
   const { is } = signed.get()
   if (response.status === 401 && is !== 'out') signed.set({ is: 'out', ended: is === 'in' })
-  const json: unknown = response.status === 204 ? undefined : await response.json().catch(() => {})
-  if (response.ok) return json as T
-  throw new ApiProblem({ ...(json as Partial<Problem> | undefined), status: response.status })
+  if (response.ok) return (response.status === 204 ? undefined : await whole(response)) as T
+  const problem = (await response.json().catch(() => {})) as Partial<Problem> | undefined
+  throw new ApiProblem({ ...problem, status: response.status })
+}
+
+/** What was cut off is no answer: whoever asked must not take it for an empty one. */
+async function whole(response: Response): Promise<unknown> {
+  try {
+    return await response.json()
+  } catch (error) {
+    if (error instanceof DOMException && error.name === 'AbortError') throw error
+    throw new ApiProblem({
+      status: 0,
+      code: 'cut_off',
+      title: 'The answer of the broker was cut off',
+      detail: 'What was asked may have been done.',
+    })
+  }
 }
 
 async function reach(url: string, init: RequestInit): Promise<Response> {
@@ -87,8 +102,11 @@ async function reach(url: string, init: RequestInit): Promise<Response> {
 
 /** Asks who is signed in; the rest of the console waits for it. */
 export async function askMe(options: Pick<Ask, 'background'> = {}): Promise<void> {
+  const before = signed.get().is
   try {
-    signed.set({ is: 'in', me: await ask<Me>('/me', options) })
+    const me = await ask<Me>('/me', options)
+    // Who has signed out meanwhile is not signed in by an answer from before.
+    if (before === 'out' || signed.get().is !== 'out') signed.set({ is: 'in', me })
   } catch (error) {
     if (!(error instanceof ApiProblem) || error.status !== 401) throw error
   }

@@ -1,7 +1,8 @@
 /**
  * What happens at the broker, as it happens. The browser resumes by itself after a short cut
- * (Last-Event-ID); after a longer one this opens a new stream, and whoever shows a list is told to
- * ask for it again (`reopened`), so that nothing is missed.
+ * (Last-Event-ID); after a longer one this opens a new stream. Whenever one is open, the first as well,
+ * whoever shows a list is told to ask for it again (`opened`): what happened since it was asked for, and
+ * before the stream began, no event tells.
  */
 import { createStore } from '../state/store.ts'
 import { askMe } from './client.ts'
@@ -17,28 +18,27 @@ const LONGEST_WAIT_MS = 15_000
 
 export const stream = createStore<Stream>('off')
 
-const watchers = new Map<Name | 'reopened', Set<Told>>()
+const watchers = new Map<Name | 'opened', Set<Told>>()
 let source: EventSource | undefined
 let timer: ReturnType<typeof setTimeout> | undefined
 let waitMs = FIRST_WAIT_MS
-let opened = false
 
 export function onEvent<N extends Name>(name: N, told: (value: LiveEvents[N]) => void): () => void {
   return watch(name, told as Told)
 }
 
-/** Told when the stream is back and may have missed something. */
-export function onReopened(told: () => void): () => void {
-  return watch('reopened', told as Told)
+/** Told when the stream begins, or is back: something may have been missed. */
+export function onOpened(told: () => void): () => void {
+  return watch('opened', told as Told)
 }
 
-function watch(name: Name | 'reopened', told: Told): () => void {
+function watch(name: Name | 'opened', told: Told): () => void {
   const set = watchers.get(name) ?? new Set()
   watchers.set(name, set.add(told))
   return () => set.delete(told)
 }
 
-function tell(name: Name | 'reopened', value: unknown): void {
+function tell(name: Name | 'opened', value: unknown): void {
   for (const told of [...(watchers.get(name) ?? [])]) told(value as never)
 }
 
@@ -55,7 +55,6 @@ export function openStream(): () => void {
     clearTimeout(timer)
     source?.close()
     source = undefined
-    opened = false
     stream.set('off')
   }
 }
@@ -67,8 +66,7 @@ function connect(): void {
   opening.onopen = () => {
     waitMs = FIRST_WAIT_MS
     stream.set('live')
-    if (opened) tell('reopened', undefined)
-    opened = true
+    tell('opened', undefined)
   }
   opening.onerror = () => {
     stream.set('reconnecting')
@@ -82,7 +80,7 @@ function connect(): void {
     opening.addEventListener(name, (event) => {
       try {
         const value: unknown = JSON.parse((event as MessageEvent<string>).data)
-        tell(name === 'reset' ? 'reopened' : name, value)
+        tell(name === 'reset' ? 'opened' : name, value)
       } catch (error) {
         console.error(`the event ${name} cannot be read`, error)
       }

@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'preact/hooks'
+import { useLayoutEffect, useState } from 'preact/hooks'
 import type { AuditEntry } from '../api/types.ts'
 import { keepInAddress, place } from '../state/router.ts'
 import { By } from '../ui/by.tsx'
@@ -48,7 +48,7 @@ export function AuditPage() {
   const later = useLater(search)
   const query = { ...later, from: secondsOf(later.from), to: secondsOf(later.to) }
   const pages = usePages<AuditEntry>('/audit', query)
-  useEffect(() => keepInAddress(search), [search])
+  useLayoutEffect(() => keepInAddress(search), [search])
   const set = (name: keyof Search) => (value: string) => setSearch({ ...search, [name]: value })
   return (
     <>

@@ -1,5 +1,5 @@
 import { useEffect } from 'preact/hooks'
-import { onEvent, onReopened } from '../api/events.ts'
+import { onEvent, onOpened } from '../api/events.ts'
 import type { Health, Holder } from '../api/types.ts'
 import { Command } from '../ui/copy.tsx'
 import { List } from '../ui/list.tsx'
@@ -30,7 +30,7 @@ export function HealthPage() {
       reload()
       reloadHolders()
     }
-    const ends = [onEvent('health', set), onEvent('holder', reloadHolders), onReopened(both)]
+    const ends = [onEvent('health', set), onEvent('holder', reloadHolders), onOpened(both)]
     const timer = setInterval(both, ASK_EVERY_MS)
     return () => {
       clearInterval(timer)

@@ -3,6 +3,7 @@ import type { Invited, Person, Role } from '../api/types.ts'
 import { CopyButton } from '../ui/copy.tsx'
 import { Dialog } from '../ui/dialog.tsx'
 import { SelectField, TextField } from '../ui/field.tsx'
+import type { Attempt } from '../ui/load.ts'
 import { Notice } from '../ui/state.tsx'
 import { Time } from '../ui/time.tsx'
 import { say } from '../ui/toast.tsx'
@@ -37,7 +38,7 @@ export function InviteDialog({ onClose, onInvited }: InviteProps) {
       title="Invite somebody"
       button="Make a link"
       whole={name !== ''}
-      action={async () => onInvited(await invite({ name, role }), name)}
+      action={async (attempt) => onInvited(await invite({ name, role }, attempt), name)}
       onClose={onClose}
     >
       {(asked) => (
@@ -81,10 +82,10 @@ interface ChangeRoleProps {
 /** A dialog of its own: a list gone through by key would ask for the passkey at every step. */
 export function RoleDialog({ person, onClose }: ChangeRoleProps) {
   const [role, setRole] = useState(person.role)
-  const change = async () => {
-    await changeRole(person, role)
+  const change = async (attempt: Attempt) => {
+    await changeRole(person, role, attempt)
     say(`${person.name} is ${role} now`)
-    onClose()
+    if (!attempt.signal.aborted) onClose()
   }
   return (
     <TouchDialog
@@ -130,14 +131,14 @@ export function LinkDialog({ invited: { url, expiresAt }, name, onClose }: LinkP
 interface RemoveProps {
   readonly title: string
   readonly says: string
-  readonly action: () => Promise<void>
+  readonly action: (attempt: Attempt) => Promise<void>
   readonly onClose: () => void
 }
 
 export function RemoveDialog({ title, says, action, onClose }: RemoveProps) {
-  const remove = async () => {
-    await action()
-    onClose()
+  const remove = async (attempt: Attempt) => {
+    await action(attempt)
+    if (!attempt.signal.aborted) onClose()
   }
   return (
     <TouchDialog title={title} button="Remove" look="stop" action={remove} onClose={onClose}>

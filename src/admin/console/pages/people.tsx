@@ -31,8 +31,8 @@ export function PeoplePage() {
     reload()
   }
   const linkFor = (person: Person) =>
-    change.run(async () => {
-      const invited = await inviteAgain(person)
+    change.run(async (attempt) => {
+      const invited = await inviteAgain(person, attempt)
       setOpen({ is: 'link', invited, name: person.name })
     })
   if (!mayChange) {
@@ -81,8 +81,8 @@ export function PeoplePage() {
         <RemoveDialog
           title={`Remove ${open.person.name}`}
           says="They are signed out everywhere at once, and their passkeys count no more."
-          action={async () => {
-            await remove(open.person)
+          action={async (attempt) => {
+            await remove(open.person, attempt)
             say(`${open.person.name} was removed`)
           }}
           onClose={close}
@@ -92,8 +92,8 @@ export function PeoplePage() {
         <RemoveDialog
           title={`Remove the passkey ${open.passkey.label}`}
           says={`${open.person.name} is signed out everywhere, and can no longer sign in with it.`}
-          action={async () => {
-            await removePasskey(open.person, open.passkey)
+          action={async (attempt) => {
+            await removePasskey(open.person, open.passkey, attempt)
             say('The passkey was removed')
           }}
           onClose={close}

@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'preact/hooks'
-import { onEvent, onReopened } from '../api/events.ts'
+import { onEvent, onOpened } from '../api/events.ts'
 import type { HolderOfRevocation, RevocationDetail } from '../api/types.ts'
 import { useMayChange } from '../shell.tsx'
 import { Holding } from '../stop/stopped.tsx'
@@ -25,7 +25,7 @@ export function RevocationPage({ id }: { id: string }) {
   useEffect(() => {
     const ends = [
       onEvent('revocation', (changed) => changed.id === id && reload()),
-      onReopened(reload),
+      onOpened(reload),
     ]
     return () => {
       for (const end of ends) end()

@@ -1,5 +1,5 @@
-import { useEffect, useState } from 'preact/hooks'
-import { onEvent, onReopened } from '../api/events.ts'
+import { useEffect, useLayoutEffect, useState } from 'preact/hooks'
+import { onEvent, onOpened } from '../api/events.ts'
 import type { Revocation, Target } from '../api/types.ts'
 import { useMayChange } from '../shell.tsx'
 import { keepInAddress, place } from '../state/router.ts'
@@ -37,14 +37,14 @@ export function RevocationsPage() {
   const [stopping, setStopping] = useState(false)
   const [undoing, setUndoing] = useState<Revocation>()
   const mayChange = useMayChange()
-  useEffect(() => keepInAddress({ state, kind, text }), [state, kind, text])
+  useLayoutEffect(() => keepInAddress({ state, kind, text }), [state, kind, text])
   useEffect(() => {
     let timer: ReturnType<typeof setTimeout> | undefined
     const soon = () => {
       clearTimeout(timer)
       timer = setTimeout(reload, AGAIN_AFTER_MS)
     }
-    const ends = [onEvent('revocation', soon), onReopened(soon)]
+    const ends = [onEvent('revocation', soon), onOpened(soon)]
     return () => {
       clearTimeout(timer)
       for (const end of ends) end()

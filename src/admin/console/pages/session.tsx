@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'preact/hooks'
-import { onEvent, onReopened } from '../api/events.ts'
+import { onEvent, onOpened } from '../api/events.ts'
 import type { Session, SessionAction, SessionDetail } from '../api/types.ts'
 import { useMayChange } from '../shell.tsx'
 import { stateAt } from '../state/matching.ts'
@@ -29,7 +29,7 @@ export function SessionPage({ id }: { id: string }) {
     const ends = [
       onEvent('session', (changed) => changed.id === id && soon()),
       onEvent('revocation', soon),
-      onReopened(soon),
+      onOpened(soon),
     ]
     return () => {
       clearTimeout(timer)

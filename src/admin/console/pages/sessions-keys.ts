@@ -1,4 +1,4 @@
-import { useEffect, useRef } from 'preact/hooks'
+import { useLayoutEffect, useRef } from 'preact/hooks'
 import type { SessionsShown } from './sessions-table.tsx'
 import { ROW } from './sessions-table.tsx'
 
@@ -12,7 +12,7 @@ interface GridPlace {
 export function useGridKeys(shown: SessionsShown, { at, body, setActive }: GridPlace) {
   const { sessions, selected, onSelect, onOpen, onStop, mayChange } = shown
   const wanted = useRef<number>(undefined)
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (wanted.current === undefined || body.current === null) return
     const top = body.current.getBoundingClientRect().top + wanted.current * ROW
     wanted.current = undefined

@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
 import type { Session } from '../api/types.ts'
 import { useMayChange } from '../shell.tsx'
 import { type Filter, matching, NO_FILTER, type Order, sorted, stateAt } from '../state/matching.ts'
@@ -29,7 +29,7 @@ export function SessionsPage() {
   const query = useServerQuery(filter, more)
   // The text of the query stands for it.
   useEffect(() => void loadSessions(query), [JSON.stringify(query)])
-  useEffect(
+  useLayoutEffect(
     () =>
       keepInAddress({
         ...filter,

@@ -1,10 +1,10 @@
-import { useEffect, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { ask } from '../api/client.ts'
 import type { Decision, Server, ServerDetail } from '../api/types.ts'
 import { keepInAddress, place } from '../state/router.ts'
 import { known, loadSessions } from '../state/sessions.ts'
 import { useStore } from '../state/store.ts'
-import { Field, SelectField, TextField } from '../ui/field.tsx'
+import { Field, focusWrong, SelectField, TextField } from '../ui/field.tsx'
 import { useAction, useLoad } from '../ui/load.ts'
 import { ProblemNote } from '../ui/state.tsx'
 import { byText } from '../ui/text.ts'
@@ -37,7 +37,7 @@ export function SimulatorPage() {
   const [question, setQuestion] = useState<Question>(fromAddress)
   const [text, setText] = useState('{}')
   const [asked, setAsked] = useState(false)
-  const [decision, setDecision] = useState<Decision>()
+  const [answered, setAnswered] = useState<{ readonly to: string; readonly decision: Decision }>()
   const { busy, problem, run } = useAction()
   const { sessions } = useStore(known)
   const servers = useLoad<{ items: readonly Server[] }>('/servers')
@@ -52,10 +52,11 @@ export function SimulatorPage() {
     (each) => each.kind === kind && each.name === name,
   )
   const wrong = method === 'resources/read' ? undefined : argumentsProblem(text)
-  const set = (values: Partial<Question>) => {
-    setQuestion({ ...question, ...values })
-    setDecision(undefined)
-  }
+  const form = useRef<HTMLFormElement>(null)
+  const set = (values: Partial<Question>) => setQuestion((before) => ({ ...before, ...values }))
+  // An answer to another question, given before or come late, is none to this one.
+  const to = JSON.stringify([question, text])
+  const decision = answered?.to === to ? answered.decision : undefined
   useEffect(() => {
     if (known.get().sessions.length === 0) void loadSessions({})
   }, [])
@@ -63,7 +64,7 @@ export function SimulatorPage() {
     const first = servers.value?.items[0]
     if (server === '' && first !== undefined) setQuestion((q) => ({ ...q, server: first.resource }))
   }, [servers.value, server])
-  useEffect(() => keepInAddress(question), [question])
+  useLayoutEffect(() => keepInAddress(question), [question])
   const explain = () =>
     run(async () => {
       const given = method === 'resources/read' ? {} : (JSON.parse(text) as object)
@@ -77,7 +78,8 @@ export function SimulatorPage() {
         ...(task === '' ? {} : { task }),
         ...(address === '' ? {} : { address }),
       }
-      setDecision(await ask<Decision>('/policies/explain', { method: 'POST', body }))
+      const found = await ask<Decision>('/policies/explain', { method: 'POST', body })
+      setAnswered({ to, decision: found })
     })
   const agents = [...new Set(sessions.map((session) => session.workload))]
     .sort(byText)
@@ -93,12 +95,14 @@ export function SimulatorPage() {
       </div>
       <div class="columns even">
         <form
+          ref={form}
           class="card form"
           noValidate
           onSubmit={(event) => {
             event.preventDefault()
             setAsked(true)
-            if (workload.trim() !== '' && wrong === undefined && server !== '' && !busy) explain()
+            if (workload.trim() !== '' && wrong === undefined && server !== '') explain()
+            else focusWrong(form.current)
           }}
         >
           <TextField
@@ -145,10 +149,7 @@ export function SimulatorPage() {
                   rows={8}
                   spellcheck={false}
                   value={text}
-                  onInput={(event) => {
-                    setText(event.currentTarget.value)
-                    setDecision(undefined)
-                  }}
+                  onInput={(event) => setText(event.currentTarget.value)}
                 />
               )}
             </Field>
@@ -182,7 +183,7 @@ export function SimulatorPage() {
             </div>
           </details>
           <div class="whole">
-            <button type="submit" class="button main" disabled={busy}>
+            <button type="submit" class="button main" aria-disabled={busy}>
               {busy ? 'Asking …' : 'Ask the policies'}
             </button>
           </div>

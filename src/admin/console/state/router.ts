@@ -63,12 +63,20 @@ export function go(to: string): void {
   window.scrollTo(0, 0)
 }
 
-/** Keeps a page's filters in its address, so that a link leads to the same view. */
+/**
+ * Keeps a page's filters in its address, so that a link leads to the same view. Called in layout effects:
+ * whoever goes on at once finds on their way back what they last saw.
+ */
 export function keepInAddress(values: Readonly<Record<string, string>>): void {
   const query = new URLSearchParams()
   for (const [name, value] of Object.entries(values)) if (value !== '') query.set(name, value)
   const text = query.toString()
   const to = location.pathname + (text === '' ? '' : `?${text}`)
-  if (to !== address()) history.replaceState(null, '', to)
+  if (to === address()) return
+  try {
+    history.replaceState(null, '', to)
+  } catch {
+    // Browsers allow so many in a while, and a key may be held down. The next one says it all.
+  }
   shown = address()
 }

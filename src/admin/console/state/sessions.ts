@@ -4,7 +4,7 @@
  * to the broker as well.
  */
 import { ApiProblem, ask, type Query } from '../api/client.ts'
-import { onEvent, onReopened } from '../api/events.ts'
+import { onEvent, onOpened } from '../api/events.ts'
 import type { Page, Session } from '../api/types.ts'
 import { createStore } from './store.ts'
 
@@ -29,7 +29,8 @@ const NONE: Known = { sessions: [], loading: true, more: false, problem: undefin
 export const known = createStore<Known>(NONE)
 
 const byId = new Map<string, Session>()
-let asked: Query = {}
+/** Undefined until a page wants sessions: none are loaded for the others. */
+let asked: Query | undefined
 let more = false
 let loading: AbortController | undefined
 let again: ReturnType<typeof setTimeout> | undefined
@@ -61,7 +62,8 @@ export async function loadSessions(query: Query, background = false): Promise<vo
       pages += 1
       for (const session of page.items) {
         fresh.add(session.id)
-        byId.set(session.id, session)
+        const newer = told.has(session.id) ? byId.get(session.id) : undefined
+        if (newer === undefined || !isBehind(session, newer)) byId.set(session.id, session)
       }
       cursor = page.next
       // The first page at once; of the rest, what has come since the last look.
@@ -80,10 +82,20 @@ export async function loadSessions(query: Query, background = false): Promise<vo
   }
 }
 
+/** An answer may be older than what an event has told meanwhile. */
+function isBehind(answered: Session, told: Session): boolean {
+  const tokens = (of: Session) => of.issued + of.spent + of.refused
+  return answered.lastSeen < told.lastSeen || tokens(answered) < tokens(told)
+}
+
 function show(): void {
   clearTimeout(shown)
   shown = undefined
   known.set({ ...known.get(), sessions: [...byId.values()], more })
+}
+
+function loadAgain(): void {
+  if (asked !== undefined) void loadSessions(asked, true)
 }
 
 /** Keeps the list true until it is ended. */
@@ -94,13 +106,13 @@ export function followSessions(): () => void {
       byId.set(session.id, { ...byId.get(session.id), ...session })
       shown ??= setTimeout(show, SHOW_EVERY_MS)
     }),
-    onReopened(() => void loadSessions(asked, true)),
+    onOpened(loadAgain),
     onEvent('revocation', ({ id, state }) => {
       // Whom it hits is the broker's to say. Acknowledgements change nothing about that.
       if (revocationStates.get(id) === state) return
       revocationStates.set(id, state)
       clearTimeout(again)
-      again = setTimeout(() => void loadSessions(asked, true), AGAIN_AFTER_MS)
+      again = setTimeout(loadAgain, AGAIN_AFTER_MS)
     }),
   ]
   return () => {

@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'preact/hooks'
+import { useLayoutEffect, useState } from 'preact/hooks'
 import type { Target } from '../api/types.ts'
 import { Field, SelectField, TextField } from '../ui/field.tsx'
 import { KIND_HINT, KIND_TEXT } from './target-text.ts'
@@ -25,8 +25,8 @@ export function ByHand({ onTargets, asked }: ByHandProps) {
   const targets = distinct(read.flatMap((each) => each.targets))
   const good = read.every(({ wrong }) => wrong === undefined)
   const key = JSON.stringify(good ? targets : [])
-  // The key stands for the targets.
-  useEffect(() => onTargets(good ? targets : []), [key])
+  // The key stands for the targets. Before anybody can press a button: it stops what is on the screen.
+  useLayoutEffect(() => onTargets(good ? targets : []), [key])
   const last = groups.at(-1)!
   return (
     <>

@@ -15,13 +15,14 @@ export interface Previewed {
   readonly problem: ApiProblem | undefined
 }
 
+const UNKNOWN: Previewed = { value: undefined, problem: undefined }
+
 /** What these targets would hit now, asked for again whenever they change, or sessions do. */
 export function usePreview(targets: readonly Target[]): Previewed {
-  const [previewed, set] = useState<Previewed>({ value: undefined, problem: undefined })
+  const [{ of, ...previewed }, set] = useState<Previewed & { of: string }>({ ...UNKNOWN, of: '' })
   const key = JSON.stringify(targets)
   // The key stands for the targets.
   useEffect(() => {
-    set({ value: undefined, problem: undefined })
     if (targets.length === 0 || targets.length > 200) return
     const stop = new AbortController()
     let happened = false
@@ -30,11 +31,11 @@ export function usePreview(targets: readonly Target[]): Previewed {
       const request = { method: 'POST', body: { targets }, signal: stop.signal } as const
       try {
         const value = await ask<Preview>('/revocations/preview', { ...request, background })
-        set({ value, problem: undefined })
+        set({ of: key, value, problem: undefined })
       } catch (error) {
         // What was found stays, and is looked at again, while the broker cannot be asked.
         if (background) happened = true
-        else if (error instanceof ApiProblem) set({ value: undefined, problem: error })
+        else if (error instanceof ApiProblem) set({ of: key, value: undefined, problem: error })
       }
       if (!stop.signal.aborted) timer = setTimeout(again, AGAIN_MS)
     }
@@ -54,7 +55,8 @@ export function usePreview(targets: readonly Target[]): Previewed {
       for (const end of ends) end()
     }
   }, [key])
-  return previewed
+  // What is told of other targets is not told of these, not even until these are looked at.
+  return of === key ? previewed : UNKNOWN
 }
 
 /** The same problem, naming the target that it points at. */

@@ -5,7 +5,7 @@ import { Command } from '../ui/copy.tsx'
 import { Dialog } from '../ui/dialog.tsx'
 import { Field, focusWrong } from '../ui/field.tsx'
 import { Icon } from '../ui/icon.tsx'
-import { useAction } from '../ui/load.ts'
+import { type Attempt, useAction } from '../ui/load.ts'
 import { ProblemNote } from '../ui/state.tsx'
 import { counted, quoted } from '../ui/text.ts'
 import { ByHand } from './by-hand.tsx'
@@ -64,7 +64,7 @@ function StopForm({ sessions, onDone, onCancel }: FormProps) {
   const wrong =
     asked && reason.trim() === '' ? 'Say why: it is kept with the revocation' : undefined
 
-  const stop = async () => {
+  const stop = async ({ signal }: Attempt) => {
     const text = JSON.stringify([targets, reason, end])
     // The same request again has the same key and the same end, so that it counts once.
     if (sent.current?.text !== text) {
@@ -83,7 +83,7 @@ function StopForm({ sessions, onDone, onCancel }: FormProps) {
         body: { ...action, ...touch },
         idempotencyKey: key,
       })
-    const touched = async () => send({ touch: await touchFor(action) })
+    const touched = async () => send({ touch: await touchFor(action, signal) })
     const made = preview.value?.wide ? await touched() : await send({}).catch(orTouched(touched))
     onDone(made.items)
   }
@@ -145,7 +145,7 @@ function StopForm({ sessions, onDone, onCancel }: FormProps) {
         <button type="button" class="button" onClick={onCancel}>
           Cancel
         </button>
-        <button type="submit" class="button stop" disabled={busy || tooMany}>
+        <button type="submit" class="button stop" aria-disabled={busy} disabled={tooMany}>
           {preview.value?.wide && <Icon name="fingerprint" />}
           {busy ? 'Stopping …' : stopText(preview.value?.sessions)}
         </button>

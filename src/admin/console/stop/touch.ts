@@ -14,12 +14,16 @@ interface Options {
   }[]
 }
 
-/** @throws {ApiProblem} when the API says no, or nobody touched a passkey */
-export async function touchFor(action: TouchRequest): Promise<unknown> {
-  const options = await ask<Options>('/touch', { method: 'POST', body: action })
+/**
+ * @param signal takes back the question: nothing is done by a touch that comes later
+ * @throws {ApiProblem} when the API says no, or nobody touched a passkey; what it was aborted with
+ */
+export async function touchFor(action: TouchRequest, signal: AbortSignal): Promise<unknown> {
+  const options = await ask<Options>('/touch', { method: 'POST', body: action, signal })
   const { challenge, allowCredentials = [], ...rest } = options
   const credential = await navigator.credentials
     .get({
+      signal,
       publicKey: {
         ...rest,
         challenge: bytesOf(challenge),
@@ -31,6 +35,7 @@ export async function touchFor(action: TouchRequest): Promise<unknown> {
       },
     })
     .catch(() => null)
+  signal.throwIfAborted()
   if (!(credential instanceof PublicKeyCredential)) {
     throw new ApiProblem({
       status: 0,

@@ -4,6 +4,7 @@ import type { Revocation } from '../api/types.ts'
 import { By } from '../ui/by.tsx'
 import { Command } from '../ui/copy.tsx'
 import { TextField } from '../ui/field.tsx'
+import type { Attempt } from '../ui/load.ts'
 import { quoted } from '../ui/text.ts'
 import { say } from '../ui/toast.tsx'
 import { TouchDialog } from '../ui/touch-dialog.tsx'
@@ -19,12 +20,13 @@ interface UndoProps {
 export function UndoDialog({ revocation: { id, target, reason: why, by }, onClose }: UndoProps) {
   const [typed, setTyped] = useState('')
   const reason = typed.trim()
-  const undo = async () => {
-    const touch = await touchFor({ change: 'undo_revocation', revocation: id, reason })
+  const undo = async ({ signal, keyOf }: Attempt) => {
+    const touch = await touchFor({ change: 'undo_revocation', revocation: id, reason }, signal)
     const path = `/revocations/${encodeURIComponent(id)}/undo`
-    await ask(path, { method: 'POST', body: { reason, touch } })
+    const idempotencyKey = keyOf([path, reason])
+    await ask(path, { method: 'POST', body: { reason, touch }, idempotencyKey })
     say('Undone')
-    onClose()
+    if (!signal.aborted) onClose()
   }
   return (
     <TouchDialog

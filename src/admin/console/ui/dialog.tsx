@@ -1,5 +1,5 @@
 import type { ComponentChildren } from 'preact'
-import { useEffect, useId, useRef } from 'preact/hooks'
+import { useId, useLayoutEffect, useRef } from 'preact/hooks'
 import { Icon } from './icon.tsx'
 
 /** Where somebody begins, when nothing is marked as the beginning. */
@@ -16,7 +16,8 @@ interface Shown {
 export function Dialog({ title, onClose, children, look = '' }: Shown) {
   const dialog = useRef<HTMLDialogElement>(null)
   const heading = useId()
-  useEffect(() => {
+  // Before anything else happens: what is typed from now on is for the dialog, not for what is under it.
+  useLayoutEffect(() => {
     const shown = dialog.current!
     const before = document.activeElement
     shown.showModal()

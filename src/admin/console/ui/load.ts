@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
+import { useCallback, useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { ApiProblem, type Ask, ask, type Query } from '../api/client.ts'
 import type { Page } from '../api/types.ts'
 
@@ -71,23 +71,25 @@ interface Some<T> extends Page<T> {
 /** A list that is fetched page by page, when asked for more; all that is shown is read again. */
 export function usePages<T>(path: string, query: Query = {}): Pages<T> {
   const key = JSON.stringify([path, query])
-  const wanted = useRef(1)
+  const wanted = useRef({ key, pages: 1 })
+  // Another list begins with one page again.
+  if (wanted.current.key !== key) wanted.current = { key, pages: 1 }
   const page = (cursor: string, options: Pick<Ask, 'signal' | 'background'> = {}) =>
     ask<Page<T>>(path, { query: { ...query, cursor }, ...options })
   const read: Read<Some<T>> = async (options) => {
     let all = await page('', options)
     let pages = 1
-    for (; pages < wanted.current && all.next !== null; pages += 1) {
+    for (; pages < wanted.current.pages && all.next !== null; pages += 1) {
       const { items, next } = await page(all.next, { ...options, background: true })
       all = { items: [...all.items, ...items], next }
     }
     return { ...all, key, pages }
   }
   const { value, set, problem, setProblem, loading, reload } = useRead(key, read)
-  // Another list begins with one page again.
-  wanted.current = value?.key === key ? value.pages : 1
   const cursor = value?.next
   const more = () => {
+    // Who reads it again meanwhile reads as many.
+    wanted.current.pages = value!.pages + 1
     page(cursor!).then(
       ({ items, next }) => {
         setProblem(undefined)
@@ -110,20 +112,53 @@ export function usePages<T>(path: string, query: Query = {}): Pages<T> {
   }
 }
 
+/** One try of an action. */
+export interface Attempt {
+  /** Aborted when whoever tries it goes away: what was not sent yet is not sent any more. */
+  readonly signal: AbortSignal
+  /** The same for the same request, so that one that is sent again, its answer lost, is done once. */
+  readonly keyOf: (request: unknown) => string
+}
+
 /** An action that is under way, and what it was refused with. */
 export function useAction(): {
   readonly busy: boolean
   readonly problem: ApiProblem | undefined
-  readonly run: (action: () => Promise<void>) => void
+  /** Does nothing while one is under way. */
+  readonly run: (action: (attempt: Attempt) => Promise<void>) => void
 } {
   const [busy, setBusy] = useState(false)
   const [problem, setProblem] = useState<ApiProblem>()
-  const run = (action: () => Promise<void>) => {
+  const running = useRef<AbortController>(undefined)
+  const sent = useRef<{ readonly text: string; readonly key: string }>(undefined)
+  useLayoutEffect(() => () => running.current?.abort(), [])
+  const keyOf = (request: unknown): string => {
+    const text = JSON.stringify(request)
+    if (sent.current?.text !== text) sent.current = { text, key: crypto.randomUUID() }
+    return sent.current.key
+  }
+  const run = (action: (attempt: Attempt) => Promise<void>) => {
+    if (running.current !== undefined) return
+    const stop = new AbortController()
+    running.current = stop
     setBusy(true)
     setProblem(undefined)
-    action()
-      .catch((error: unknown) => setProblem(asProblem(error)))
-      .finally(() => setBusy(false))
+    action({ signal: stop.signal, keyOf })
+      .then(
+        () => {
+          sent.current = undefined
+        },
+        (error: unknown) => {
+          const refused = asProblem(error)
+          // It was done and its answer is gone, or is somebody else's: another try is another request.
+          if (refused.code === 'conflict') sent.current = undefined
+          setProblem(refused)
+        },
+      )
+      .finally(() => {
+        running.current = undefined
+        setBusy(false)
+      })
   }
   return { busy, problem, run }
 }

@@ -52,6 +52,7 @@ export function Loading({ what }: { what: string }) {
 
 const NEXT: Readonly<Record<string, string>> = {
   unreachable: 'Nothing was lost. Try again once the broker answers.',
+  cut_off: 'Look whether it was done. The same again is done once.',
   signin_required: 'Sign in again.',
   role_insufficient: 'Ask an admin to do it, or to give you the role for it.',
   touch_required: 'Try again and touch your passkey when the browser asks.',

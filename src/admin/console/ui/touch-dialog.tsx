@@ -1,9 +1,9 @@
 import type { ComponentChildren } from 'preact'
-import { useLayoutEffect, useRef, useState } from 'preact/hooks'
+import { useRef, useState } from 'preact/hooks'
 import { Dialog } from './dialog.tsx'
 import { focusWrong } from './field.tsx'
 import { Icon } from './icon.tsx'
-import { useAction } from './load.ts'
+import { type Attempt, useAction } from './load.ts'
 import { ProblemNote } from './state.tsx'
 
 interface TouchProps {
@@ -14,7 +14,7 @@ interface TouchProps {
   /** Whether everything that is needed is there. */
   readonly whole?: boolean
   /** Touches and asks; what it is refused with is shown, and the dialog stays. */
-  readonly action: () => Promise<void>
+  readonly action: (attempt: Attempt) => Promise<void>
   readonly onClose: () => void
   /** @param asked whether it was tried already, so that what is missing is marked */
   readonly children: (asked: boolean) => ComponentChildren
@@ -33,12 +33,6 @@ export function TouchDialog({
   const [asked, setAsked] = useState(false)
   const { busy, problem, run } = useAction()
   const form = useRef<HTMLFormElement>(null)
-  const submit = useRef<HTMLButtonElement>(null)
-  // The button was off meanwhile and lost the focus: who cancelled the touch tries again with Enter,
-  // from the moment the refusal shows.
-  useLayoutEffect(() => {
-    if (!busy && problem !== undefined) submit.current?.focus()
-  }, [busy, problem])
   return (
     <Dialog title={title} onClose={onClose}>
       <form
@@ -63,7 +57,8 @@ export function TouchDialog({
           <button type="button" class="button" onClick={onClose}>
             Cancel
           </button>
-          <button ref={submit} type="submit" class={`button ${look}`} disabled={busy}>
+          {/* Not disabled, which takes the focus away: who cancelled the touch tries again with Enter. */}
+          <button type="submit" class={`button ${look}`} aria-disabled={busy}>
             <Icon name="fingerprint" />
             {busy ? 'Touch your passkey …' : button}
           </button>
