@@ -85,6 +85,9 @@ test('methods that do nothing share one session token, and concurrent ones ask f
   assert.equal(requests[0]?.form.has('authorization_details'), false)
   const tokens = new Set(server.received.slice(-4).map(({ authorization }) => authorization))
   assert.equal(tokens.size, 1)
+  await fetch(`${server.origin}/other`, message('ping'))
+  assert.equal(broker.asked.length - asked, 2, 'another server, another token')
+  assert.equal(tokens.has(server.received.at(-1)?.authorization ?? ''), false)
 })
 
 test('one caller that gives up does not take the session token from the others', async () => {
@@ -100,6 +103,22 @@ test('one caller that gives up does not take the session token from the others',
   giveUp.abort(new Error('no longer wanted'))
   await assert.rejects(impatient, /no longer wanted/)
   assert.equal((await patient).status, 200)
+})
+
+test('one caller that gives up while the broker is asked leaves the asking to the others', async () => {
+  const { fetch } = agentFor()
+  const giveUp = new AbortController()
+  broker.before = async () => {
+    broker.before = undefined
+    giveUp.abort(new Error('no longer wanted'))
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  const asked = broker.asked.length
+  const impatient = fetch(url, { ...message('ping'), signal: giveUp.signal })
+  const patient = fetch(url, message('tools/list'))
+  await assert.rejects(impatient, /no longer wanted/)
+  assert.equal((await patient).status, 200)
+  assert.equal(broker.asked.length - asked, 1)
 })
 
 test('a session token that a server refused is not shown again', async () => {
@@ -126,6 +145,9 @@ test('the requests about one task share its token as often as it may be used', a
   const input = { taskId: 't2', inputResponses: { a: { action: 'accept' } } }
   await fetch(url, message('tasks/update', input))
   assert.equal(broker.asked.length - asked, 3, 'what a task is told needs no token of its own')
+  await fetch(url, message('tasks/update', { ...input, taskId: 't3' }))
+  assert.equal(broker.asked.length - asked, 4)
+  assert.equal(broker.asked.at(-1)?.details?.input, undefined, 'nor is it told to the broker')
 })
 
 test('a second round asks for its input too, under the same task as the first', async () => {
@@ -209,9 +231,11 @@ for (const [name, status, headers, body] of once) {
     const { fetch } = agentFor()
     const sent = server.received.length
     server.instead.push((_, response) => sendJson(response, status, body, headers))
-    await fetch(url, message('tools/call', { name: 'a' })).catch((error: unknown) => {
-      assert.ok(error instanceof WritError)
-    })
+    const outcome = await fetch(url, message('tools/call', { name: 'a' })).then(
+      (response) => response.status,
+      (error: WritError) => `${error.code} ${error.status}`,
+    )
+    assert.equal(outcome, status < 500 ? `server_refused ${status}` : status)
     assert.equal(server.received.length - sent, 1)
   })
 }
@@ -303,11 +327,13 @@ test('a token is never asked for where it could be read on the way, or sent to a
   ]) {
     await assert.rejects(fetch(at, message('ping')), refusedWith('url_refused', /./), at)
   }
-  const elsewhere = agentFor({ resource: () => 'https://other.example/mcp' })
-  await assert.rejects(
-    elsewhere.fetch(url, message('ping')),
-    refusedWith('resource_refused', /other\.example/),
-  )
+  for (const resource of ['https://other.example/mcp', 'other.example']) {
+    const elsewhere = agentFor({ resource: () => resource })
+    await assert.rejects(
+      elsewhere.fetch(url, message('ping')),
+      refusedWith('resource_refused', /other\.example/),
+    )
+  }
   assert.throws(
     () => createAgent({ broker: 'http://broker.example', identity: () => IDENTITY }),
     refusedWith('url_refused', /not encrypted/),

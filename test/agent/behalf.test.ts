@@ -261,3 +261,17 @@ test('only for conformance tests, and with a warning each time, is an unbound to
   broker.answer = {}
   assert.equal(server.received.length, sent)
 })
+
+test('a delegation that is cancelled while an identity is waited for is not asked for', async () => {
+  const controller = new AbortController()
+  const waiting = agentFor({
+    identity: () => {
+      controller.abort(new Error('cancelled by the user'))
+      return new Promise(() => {})
+    },
+  })
+  const asked = broker.asked.length
+  const request = { to: next.id, key: next.key, ceiling: [part], signal: controller.signal }
+  await assert.rejects(waiting.delegate(request), /cancelled by the user/)
+  assert.equal(broker.asked.length, asked)
+})
