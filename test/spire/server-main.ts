@@ -1,5 +1,5 @@
 // An MCP server that proves itself by the X.509-SVID it gets of SPIRE, and lets one call through per token:
-// node test/spire/server-main.ts '{"issuer":"…","resource":"https://127.0.0.1:…/mcp","socket":"unix:///…","auditFile":"…"}'
+// node test/spire/server-main.ts '{"issuer":"…","resource":"https://127.0.0.1:…/mcp","socket":"unix:///…","auditFile":"…","staleAfterMs":1000}'
 import type { IncomingMessage } from 'node:http'
 import { createServer } from 'node:https'
 import { toNodeHandler } from '@modelcontextprotocol/node'
@@ -9,10 +9,16 @@ import { openWorkloadApi, pemOf, type X509Context } from '../../src/spiffe/index
 import { createVerifier, nodeGate } from '../../src/verifier/index.ts'
 import { TOOLS } from './tools.ts'
 
-const { issuer, resource, socket, auditFile } = JSON.parse(process.argv[2] ?? '{}') as Record<
-  'issuer' | 'resource' | 'socket' | 'auditFile',
-  string
->
+interface ServerConfig {
+  readonly issuer: string
+  readonly resource: string
+  readonly socket: string
+  readonly auditFile: string
+  readonly staleAfterMs: number
+}
+
+const config = JSON.parse(process.argv[2] ?? '{}') as ServerConfig
+const { issuer, resource, socket, auditFile, staleAfterMs } = config
 
 const api = openWorkloadApi({ socket })
 const server = createServer({
@@ -32,6 +38,7 @@ const verifier = createVerifier({
   definitions: TOOLS,
   audit: { file: auditFile },
   certificates: true,
+  staleAfterMs,
 })
 const gate = nodeGate(verifier)
 const answer = toNodeHandler(

@@ -124,7 +124,11 @@ export async function startWorld(): Promise<World> {
         },
       ],
       listen: { mtls: `127.0.0.1:${mtlsPort}` },
-      settings: { mtls: { url: mtlsUrl, workload_api: corp.socket } },
+      settings: {
+        mtls: { url: mtlsUrl, workload_api: corp.socket },
+        // Whether a machine that builds something else beats every second is not what is asked here.
+        revocation: { stale_after_ms: STALE_AFTER_MS },
+      },
       server: { resource, tools: TOOLS, spiffeId: SERVER },
       agents: [AGENT, PARTNER],
     })
@@ -156,7 +160,8 @@ export async function startWorld(): Promise<World> {
         return agent
       },
       async startServer(id) {
-        const config = { issuer, resource, socket: corp.socket, auditFile: serverAuditFile }
+        const at = { issuer, resource, socket: corp.socket, auditFile: serverAuditFile }
+        const config = { ...at, staleAfterMs: STALE_AFTER_MS }
         const args = ['--disable-warning=ExperimentalWarning', SERVER_MAIN, JSON.stringify(config)]
         const child = start(programs.get(id)!, args)
         server = child
@@ -172,6 +177,9 @@ export async function startWorld(): Promise<World> {
     return world
   }
 }
+
+/** Without a word of revocations for so long, broker and MCP server refuse everything. */
+export const STALE_AFTER_MS = 20_000
 
 const SERVER_MAIN = fileURLToPath(new URL('./server-main.ts', import.meta.url))
 
