@@ -132,6 +132,9 @@ test('whoever has one IPv6 network is one follower, however many addresses it ha
   }
   const asked = ['2001:db8::1', '2001:db8:0:0:ffff::1', '2001:db8:0:0:1:2:3:4', '2001:db8:0:1::1']
   assert.deepEqual(asked.map(from), [200, 200, 503, 200])
+  // One place is free, and no more than one.
+  ended[0]?.()
+  assert.deepEqual(['2001:db8::7', '2001:db8::8'].map(from), [200, 503])
   for (const end of ended) end()
   assert.deepEqual(['2001:db8::5', '192.0.2.1', '::ffff:192.0.2.1'].map(from), [200, 200, 200])
   for (const end of ended) end()
