@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { catalogueOf, loadCatalogue } from '../../src/catalogue/catalogue.ts'
 import { diffPins, makePin } from '../../src/catalogue/pin.ts'
-import { pinHash } from '../../src/catalogue/pin-file.ts'
+import { type DefinitionKind, pinHash } from '../../src/catalogue/pin-file.ts'
+import { vetDefinition } from '../../src/catalogue/vet.ts'
 import type { JsonObject } from '../../src/lib/json.ts'
 import { NOTES_TOOLS } from '../examples/notes-definitions.ts'
 import { pinOf, RESOURCE } from './pins.ts'
@@ -190,3 +191,30 @@ test('the example pin is what the example server offers', async () => {
   assert.deepEqual(diffPins(pinned, offered), [], 'pin test/examples/notes-server.ts again')
   assert.equal(catalogueOf([pinned]).servers.get(pinned.resource)?.name, 'notes')
 })
+
+const toolWith = (more: JsonObject): JsonObject => ({
+  name: 't',
+  inputSchema: { type: 'object' },
+  ...more,
+})
+const takes = (...names: string[]): JsonObject => ({
+  name: 'p',
+  arguments: names.map((name) => ({ name })),
+})
+const UNFIT: readonly (readonly [string, DefinitionKind, JsonObject, RegExp])[] = [
+  ['no name', 'tool', toolWith({ name: '' }), /name must be a text/],
+  ['a name that is too long', 'tool', toolWith({ name: 'n'.repeat(257) }), /name must be a text/],
+  ['a relative address', 'resource', { uri: 'notes/1', name: 'n' }, /uri must be absolute/],
+  ['a description of another type', 'tool', toolWith({ description: 5 }), /description must be/],
+  ['an output of another type', 'tool', toolWith({ outputSchema: 5 }), /outputSchema must be/],
+  ['annotations of another type', 'tool', toolWith({ annotations: [] }), /annotations must be/],
+  ['arguments that are no list', 'prompt', { name: 'p', arguments: {} }, /must be a list/],
+  ['an argument without a name', 'prompt', takes(''), /must have a name/],
+  ['an argument that Cedar would read', 'prompt', takes('__extn'), /not be called __extn/],
+  ['an argument twice', 'prompt', takes('a', 'a'), /two arguments are called "a"/],
+]
+for (const [what, kind, definition, why] of UNFIT) {
+  test(`a definition with ${what} is fit for nothing`, () => {
+    assert.match(vetDefinition(kind, definition, false) ?? 'fit', why)
+  })
+}

@@ -105,6 +105,9 @@ test('prompts, resources and tasks are understood without a definition hash', ()
   assert.equal(understand(catalogue, prompt({ who: 'x' })).definition?.kind, 'prompt')
   assert.equal(understand(catalogue, read('note://all')).definition?.kind, 'resource')
   assert.equal(understand(catalogue, read('note://7')).definition?.name, 'note://{id}')
+  for (const action of [prompt({ who: 'x' }), read('note://all'), read('note://7')]) {
+    assert.equal(understand(catalogue, action).definitionHash, undefined)
+  }
   for (const method of ['tasks/get', 'tasks/update', 'tasks/cancel', 'tasks/result'] as const) {
     const understood = understand(catalogue, call('t1', {}, { method, arguments: undefined }))
     assert.equal(understood.definition, undefined)
@@ -177,6 +180,7 @@ test('a template names what it says and nothing beside or above it', () => {
   }
   for (const template of [
     'x://{?q}',
+    `x://${'a'.repeat(1024)}{b}`,
     'x://{a,b}',
     'x://{a*}',
     'x://{#a}',

@@ -5,6 +5,7 @@ import type { Broker, ExchangeRequest } from '../../src/exchange/broker.ts'
 import { exchange } from '../../src/exchange/exchange.ts'
 import type { JsonObject } from '../../src/lib/json.ts'
 import type { DecisionInput } from '../../src/policy/engine.ts'
+import { type Reason, refuse } from '../../src/refusal.ts'
 import {
   asking,
   BANK,
@@ -112,6 +113,40 @@ test('of what proves a workload, whoever can copy it is watched: no certificate,
   assert.deepEqual(await watched({ client: key }), [])
   assert.deepEqual(await watched({ client: jwt }), [a.id])
 })
+
+const SPENDS: readonly (readonly [what: string, store: Reason | undefined, answer: Reason])[] = [
+  [
+    'cannot be asked',
+    { code: 'ledger_unavailable', detail: 'a test' },
+    { code: 'ledger_unavailable', detail: 'a test' },
+  ],
+  [
+    'may have forgotten it',
+    { code: 'token_before_epoch' },
+    {
+      code: 'client_rejected',
+      detail: 'the store may have forgotten that the assertion was used; send iat in it',
+    },
+  ],
+  ['has seen it', undefined, { code: 'client_rejected', detail: 'the assertion was used before' }],
+]
+for (const [what, store, answer] of SPENDS) {
+  test(`an assertion of which the store ${what} proves nobody`, async () => {
+    const asked: unknown[] = []
+    const ledger: Broker['ledger'] = {
+      async spend(spent, _until, earliest) {
+        if (spent.startsWith('p:')) return true
+        asked.push(typeof earliest)
+        return store === undefined ? false : refuse(store)
+      },
+    }
+    const assertion = rig.assertion('a')
+    const client = { method: 'private_key_jwt', assertion, clientId: 'a' } as const
+    const request = await asking(a, { subject: undefined, client })
+    await refused(rig, request, answer, { ...rig.broker, ledger })
+    assert.deepEqual(asked, ['number'], 'since when it may have been used')
+  })
+}
 
 test('a key that is stopped proves nobody, also beside the one that the token is for', async () => {
   const certificate = await rig.certificate('c')

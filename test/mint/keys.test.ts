@@ -215,6 +215,7 @@ const DAMAGES: readonly (readonly [string, (text: string) => string])[] = [
   ['the algorithm of another key', (text) => text.replace('"ES256"', '"Ed25519"')],
   ['the name of another key', (text) => text.replace(/"kid":"./, '"kid":"?')],
   ['no time', (text) => text.replace('signsFrom', 'signs')],
+  ['no time of being published', (text) => text.replace('publishedAt', 'published')],
   ['a broken key', (text) => text.replace('MIG', 'MIX')],
   ['too long', (text) => text + ' '.repeat(20_000)],
 ]
