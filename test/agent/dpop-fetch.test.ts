@@ -165,3 +165,29 @@ test('a token request is never sent where it could be read on the way', async ()
   const init = { method: 'POST', body: form() }
   await assert.rejects(fetch('http://as.example/token', init), { code: 'url_refused' })
 })
+
+for (const [what, status, times] of [
+  ['asks for a nonce for ever', 400, 2],
+  ['asks for a nonce in an answer that is no refusal', 200, 1],
+] as const) {
+  test(`an authorization server that ${what} is asked ${times === 1 ? 'once' : 'twice'}`, async () => {
+    let asked = 0
+    const send = async () => {
+      asked += 1
+      const headers = { 'dpop-nonce': `n${asked}` }
+      return new Response('{"error":"use_dpop_nonce"}', { status, headers })
+    }
+    const fetch = createDpopFetch({ fetch: send, allowBearer: true })
+    const response = await fetch('https://as.example/token', { method: 'POST', body: form() })
+    assert.equal(response.status, status)
+    assert.equal(asked, times)
+  })
+}
+
+test('a bound token is never sent where it could be read on the way', async () => {
+  const key = generateSenderKey()
+  const claims = Buffer.from(JSON.stringify({ cnf: { jkt: key.jkt } })).toString('base64url')
+  const fetch = createDpopFetch({ key, fetch: () => assert.fail('sent') })
+  const sent = fetch('http://mcp.example/mcp', bearer(`e30.${claims}.c2ln`))
+  await assert.rejects(sent, { code: 'url_refused' })
+})

@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { parseChallenges } from '../../src/agent/challenge.ts'
 import { quotable } from '../../src/agent/error.ts'
+import { LatestNonces } from '../../src/agent/nonces.ts'
 import { type HeldToken, TokenCache } from '../../src/agent/token-cache.ts'
 import { credentialUrl } from '../../src/agent/url.ts'
 
@@ -50,6 +51,23 @@ for (const [name, header, expected] of challenges) {
     assert.deepEqual(read, expected)
   })
 }
+
+test('a WWW-Authenticate of more than 8 KiB is not read', () => {
+  const challenge = 'DPoP error="use_dpop_nonce"'
+  assert.equal(parseChallenges(challenge.padEnd(8_192)).length, 1)
+  assert.deepEqual(parseChallenges(challenge.padEnd(8_193)), [])
+})
+
+test('a nonce is kept for its origin, and only in the form of one', () => {
+  const nonces = new LatestNonces()
+  const at = new URL('https://mcp.example/mcp')
+  const note = (nonce: string) =>
+    nonces.note(at, new Response(null, { headers: { 'dpop-nonce': nonce } }))
+  note('good')
+  for (const bad of ['a"b', 'a\\b', 'a b', 'n'.repeat(513), '']) note(bad)
+  assert.equal(nonces.of(new URL('https://mcp.example/other')), 'good')
+  assert.equal(nonces.of(new URL('https://evil.example/mcp')), undefined)
+})
 
 test('no WWW-Authenticate makes the reader throw or stall', () => {
   const piece = fc.constantFrom(
