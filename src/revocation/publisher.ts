@@ -230,7 +230,7 @@ export class RevocationPublisher {
       this.#toSign = this.#kept.notSignedWith(key.kid)
     }
     await this.#inTurn(async () => {
-      // Any may have been undone, or have ended, since it was looked at.
+      // Since it was looked, any may have been undone, have ended, or been signed by another broker.
       const some = this.#toSign.slice(0, SIGNED_AGAIN_PER_BEAT)
       const left = some
         .flatMap((id) => this.#kept.get(id) ?? [])

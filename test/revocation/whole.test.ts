@@ -9,7 +9,7 @@ import { parseJws, type SigningKey } from '../../src/token/jws.ts'
 import type { KeySource } from '../../src/token/key-set.ts'
 import { keySourceOf, makeSigningKey } from '../support/feed-keys.ts'
 import { until } from '../support/redis.ts'
-import { issuer, key, keys, revocationOf } from './holder.ts'
+import { issuer, key, keys, revocationOf, settled } from './holder.ts'
 
 const SESSION: Target = { kind: 'session', value: 'sid-1' }
 const WHY = { reason: 'a test', by: 'admin' }
@@ -33,6 +33,8 @@ function startBroker(t: TestContext, given: { keys?: KeySource; key?: () => Sign
     done: [] as ('beat' | readonly KeptEntry[])[],
     restored: [] as (readonly KeptEntry[])[],
     lastBeatAt: 0,
+    /** What the next heartbeats wait for on their way. */
+    gate: Promise.resolve(),
     errors: 0,
     refusesToRestore: false,
     beats: () => scene.done.filter((each) => each === 'beat').length,
@@ -61,6 +63,7 @@ function startBroker(t: TestContext, given: { keys?: KeySource; key?: () => Sign
       async beat(text) {
         scene.done.push('beat')
         scene.lastBeatAt = Number(parseJws(text).payload.at)
+        await scene.gate
       },
       epochs: async () => epochs(),
       async restore(entries) {
@@ -114,10 +117,21 @@ describe('a broker sends no heartbeat', () => {
     const { scene, publisher } = startBroker(t)
     scene.follower.ready?.()
     await scene.beatsOn()
-    await publisher.close()
+    const { promise, resolve } = Promise.withResolvers<void>()
+    scene.gate = promise
     const before = scene.beats()
-    await new Promise((resolve) => setTimeout(resolve, 30))
-    assert.equal(scene.beats(), before)
+    await until(() => scene.beats() > before)
+    let closed = false
+    const closing = publisher.close().then(() => {
+      closed = true
+    })
+    await settled()
+    assert.equal(closed, false, 'not while one is on its way')
+    resolve()
+    await closing
+    await settled()
+    await settled()
+    assert.equal(scene.beats(), before + 1)
   })
 })
 
@@ -137,7 +151,7 @@ describe('a store that lost everything is given back', () => {
     await broker.publisher.undo(gone.id, WHY)
     assert.deepEqual(await restored(broker), [`revoke ${kept.id}`, `undo ${gone.id}`])
     const undo = parseJws(broker.scene.restored.at(-1)?.at(-1)?.text ?? '').payload
-    await until(() => broker.scene.lastBeatAt > Number(undo.at))
+    await until(() => broker.scene.lastBeatAt > Number(undo.at) + 0.05)
   })
 
   it('what it heard just now, which another broker signed', async (t) => {
