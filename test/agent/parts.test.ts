@@ -100,6 +100,7 @@ test('quoted text is one short line without tokens or invisible characters', () 
   const jwt = 'eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl'
   assert.equal(quotable(`x ${jwt}, ${jwt.slice(0, -8)}`), 'x [removed], [removed]')
   assert.equal(quotable('a'.repeat(1_000_000)), '[removed]')
+  assert.equal(quotable('no '.repeat(1_000)).length, 301)
 })
 
 const urls: [string, boolean][] = [
