@@ -55,7 +55,7 @@ export const PROBLEM_KINDS: Readonly<
   audit_unavailable: kind(
     503,
     'The audit cannot record',
-    'nothing was changed; free the disk, then restart the broker or reopen the log',
+    'nothing was changed; free the disk, then send the broker SIGHUP or restart it',
   ),
   policy_unavailable: kind(503, 'The policy engine cannot answer', WAIT),
   keys_unavailable: kind(503, 'There is no key to sign with', WAIT),

@@ -29,6 +29,14 @@ export interface FileSink extends AuditSink {
   close(): Promise<void>
 }
 
+export interface AuditLogOptions {
+  readonly directory: string
+  /** Which process writes, for instance `broker.example-4470`. */
+  readonly origin: string
+  /** Told once for each file that takes nothing more, and why, so that an operator learns of it. */
+  readonly onFailure?: (failure: string) => void
+}
+
 /** A process's own audit log. */
 export interface AuditLog extends FileSink {
   /**
@@ -54,17 +62,13 @@ export function fileSink(file: string): FileSink {
  * file's name carries the origin, the start time and the process id, so that no two processes and no
  * two starts ever share one.
  *
- * @param options.origin which process writes, for instance `broker.example-4470`
  * @throws {Error} when the directory or the file cannot be made
  */
-export async function openAuditLog(options: {
-  readonly directory: string
-  readonly origin: string
-}): Promise<AuditLog> {
+export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> {
   await mkdir(options.directory, { recursive: true, mode: 0o700 })
   const create = async () => {
     const file = join(options.directory, fileName(options.origin))
-    const sink = new OpenFile(file, openAppending(file, constants.O_EXCL))
+    const sink = new OpenFile(file, openAppending(file, constants.O_EXCL), options.onFailure)
     try {
       await flushDirectory(options.directory)
     } catch (error) {
@@ -107,14 +111,16 @@ class OpenFile implements FileSink {
   readonly file: string
   readonly #fd: number
   readonly #lines: GroupCommit<string>
+  readonly #onFailure: ((failure: string) => void) | undefined
   #waitingRecords = 0
   #waitingBytes = 0
   #failure: string | undefined
   #closing: Promise<void> | undefined
 
-  constructor(file: string, fd: number) {
+  constructor(file: string, fd: number, onFailure?: (failure: string) => void) {
     this.file = file
     this.#fd = fd
+    this.#onFailure = onFailure
     this.#lines = new GroupCommit({ commit: (lines) => this.#append(lines) })
   }
 
@@ -156,6 +162,7 @@ class OpenFile implements FileSink {
       await appendLines(this.#fd, lines)
     } catch (error) {
       this.#failure = `writing failed: ${(error as NodeJS.ErrnoException).code ?? 'unknown error'}`
+      this.#onFailure?.(this.#failure)
       throw error
     }
   }

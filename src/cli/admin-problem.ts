@@ -54,6 +54,8 @@ function hintOf(
         : undefined
     case 'conflict':
       return 'look at it again: somebody else may have changed it'
+    case 'audit_unavailable':
+      return 'make room for the audit log, then send the broker SIGHUP or restart it'
     default:
       return status >= 500 ? 'look at writ status, and at the log of the broker' : undefined
   }

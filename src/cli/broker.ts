@@ -22,6 +22,7 @@ import { openFeed } from './feed.ts'
 import { trustFault } from './readiness.ts'
 import { available, configured } from './settings.ts'
 import { openLedger, proofsCount, spentIn } from './store.ts'
+import { messageOf } from './text.ts'
 
 export interface RunningBroker {
   readonly publicUrl: string
@@ -39,7 +40,10 @@ export interface RunningBroker {
   firstLink(): Promise<string | undefined>
   /** Durable, audited, and in force everywhere within the bound when resolved. */
   revoke(request: RevocationRequest): Promise<Revocation>
-  /** Reads keys, bundles, catalogue and policies again; what is wrong is logged, the old serves on. */
+  /**
+   * Continues the audit log in a new file, and reads keys, bundles, catalogue and policies again; what
+   * is wrong is logged, the old serves on.
+   */
   reload(): Promise<void>
   /** Stops listening, finishes what is in flight, flushes the audit, closes the store. */
   close(): Promise<void>
@@ -61,7 +65,11 @@ export async function startBroker(
   try {
     const parts = await openParts(config, log, stack)
     const audit = await configured(() =>
-      openAuditLog({ directory: config.audit.directory, origin: originOf(config) }),
+      openAuditLog({
+        directory: config.audit.directory,
+        origin: originOf(config),
+        onFailure: (why) => log.error(`the audit log: ${why}; ${NO_AUDIT}`),
+      }),
     )
     stack.defer(() => audit.close())
     const ledger = await configured(() => openLedger(config))
@@ -131,7 +139,13 @@ export async function startBroker(
       consoleUrl: url,
       firstLink: () => admin.firstLink(),
       revoke,
-      reload: () => reloadParts(config, parts, current, log),
+      reload: async () => {
+        await audit
+          .reopen()
+          .then(() => log.info(`the audit log goes on in ${audit.file}`))
+          .catch((error) => log.error(`the audit log goes on where it was: ${messageOf(error)}`))
+        await reloadParts(config, parts, current, log)
+      },
       close: () => stack.disposeAsync(),
     }
   } catch (error) {
@@ -139,6 +153,9 @@ export async function startBroker(
     throw error
   }
 }
+
+const NO_AUDIT =
+  'nothing is granted or changed any more; make room for it, then SIGHUP continues it in a new file'
 
 /** Names this process' audit log: which broker, on which port. */
 function originOf(config: Config): string {
