@@ -197,6 +197,8 @@ class RevocationHistory {
 
   async #writeAll(): Promise<void> {
     clearTimeout(this.#retry)
+    // Where there is nothing to write it would end before it is known to have begun, and never begin again.
+    await Promise.resolve()
     try {
       do {
         for (let next = this.#unwritten[0]; next !== undefined; next = this.#unwritten[0]) {

@@ -72,6 +72,18 @@ async function startBroker(t: TestContext, store: ReturnType<typeof startStore>)
 }
 
 describe('the history', () => {
+  it('writes down what comes after a look that found nothing to write', async (t) => {
+    const { history } = await startBroker(t, startStore())
+    await history.repair()
+    await history.repair()
+    const [made] = await history.revoke([{ target: SESSION, ...WHY }])
+    const { items } = await history.list({ limit: 10 })
+    assert.deepEqual(
+      items.map(({ id }) => id),
+      [made!.id],
+    )
+  })
+
   it('has what was revoked, undone and ended, newest first, and tells them apart', async (t) => {
     const { history, clock } = await startBroker(t, startStore())
     const soon = Date.now() / 1000 + 60
