@@ -84,7 +84,6 @@ export async function openAdminSide(
     idleSeconds: config.admin.idleSeconds,
     absoluteSeconds: config.admin.absoluteSeconds,
   })
-  stack.defer(() => signIn.close())
   const closing = new AbortController()
   const api = createAdminApi({
     ...{ url, signIn, history, holders, revocations, audit, documents, log },
