@@ -3,6 +3,7 @@
  * where streams do not come through. Both go on from the last id that was seen.
  */
 import type { Context } from 'koa'
+import { networkOf } from '../lib/network.ts'
 import type { FeedTransport } from '../revocation/feed.ts'
 import { eventText } from '../revocation/http-feed-events.ts'
 import { FeedReader } from '../revocation/http-feed-reader.ts'
@@ -10,7 +11,6 @@ import { FeedRing } from '../revocation/http-feed-ring.ts'
 import { answerError } from './answer.ts'
 import { answerPoll } from './feed-poll.ts'
 import { parseFeedQuery } from './feed-query.ts'
-import { networkOf } from './network.ts'
 import type { Limits } from './parts.ts'
 
 export interface FeedStreams {

@@ -33,7 +33,6 @@ export interface SignIn {
   readonly routes: Middleware
   readonly touch: Touch
   readonly people: People
-  close(): Promise<void>
 }
 
 /** A fresh touch of a passkey for one exact action, whose hash is in its challenge. */

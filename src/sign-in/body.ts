@@ -1,5 +1,4 @@
 /** Bodies of requests to the admin side: small, of one type, and what is wrong with one is a refusal. */
-import type { IncomingMessage } from 'node:http'
 import type { Context } from 'koa'
 import * as body from '../lib/form.ts'
 import { isJsonObject, JsonError, type JsonObject, parseJson } from '../lib/json.ts'
@@ -49,9 +48,4 @@ function refuseBody(ctx: Context, error: unknown, limitBytes: number): never {
   if (error.fault === 'too_large') refuseAdmin({ code: 'request_too_large', limitBytes }, error)
   const { parameter, message } = error
   refuseAdmin({ code: 'request_invalid', pointer: parameter, detail: message }, error)
-}
-
-/** A request like this one whose body can be read again, as oidc-provider does. */
-export function withBody({ req }: Context, bytes: Buffer): IncomingMessage {
-  return body.withBody(req, bytes)
 }

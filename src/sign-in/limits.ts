@@ -2,8 +2,8 @@
  * How often somebody may try. Counted in memory, for each process by itself: it keeps one address from
  * guessing or filling the store, it is no protection on which anything else relies.
  */
-import { isIPv6 } from 'node:net'
 import { BoundedMap } from '../lib/bounded-map.ts'
+import { networkOf } from '../lib/network.ts'
 import { refuseAdmin } from './admin-refusal.ts'
 
 /** What is counted: how many in how many seconds, for each address and for all together. */
@@ -49,7 +49,7 @@ export function createLimits(clock: () => number): Limits {
 
   function namesOf(what: Limited, address: string | undefined) {
     const { each, all } = LIMITS[what]
-    return [[`${what} ${network(address)}`, each] as const, [what, all] as const]
+    return [[`${what} ${networkOf(address)}`, each] as const, [what, all] as const]
   }
 
   function check(what: Limited, address: string | undefined): void {
@@ -74,15 +74,4 @@ export function createLimits(clock: () => number): Limits {
       note(what, address)
     },
   }
-}
-
-/** Whoever has one IPv6 address has 2^64 of them. */
-function network(address: string | undefined): string {
-  if (address === undefined) return 'unknown'
-  if (!isIPv6(address) || address.startsWith('::ffff:')) return address
-  const [head = '', tail = ''] = address.split('::', 2)
-  const left = head === '' ? [] : head.split(':')
-  const right = tail === '' ? [] : tail.split(':')
-  const zeros = Array(Math.max(0, 8 - left.length - right.length)).fill('0')
-  return [...left, ...zeros, ...right].slice(0, 4).join(':')
 }

@@ -6,11 +6,12 @@
  * so): whoever overhears it gets nothing with another key.
  */
 import type { Context } from 'koa'
+import { withBody } from '../lib/form.ts'
 import { Refusal } from '../refusal.ts'
 import type { VerifiedProof } from '../token/dpop.ts'
 import { KEPT, type OidcStore } from './adapter.ts'
 import { type AdminReason, AdminRefusal } from './admin-refusal.ts'
-import { receiveForm, withBody } from './body.ts'
+import { receiveForm } from './body.ts'
 import { CLI_CLIENT, DEVICE_GRANT, PATHS, ROLE_SCOPES } from './clients.ts'
 import type { Asking } from './device-pages.ts'
 import type { Limits } from './limits.ts'
@@ -39,7 +40,7 @@ export function createOauthDoor(parts: OauthDoorParts): (ctx: Context) => Promis
       limits.count(ctx.path === PATHS.deviceAuthorization ? 'device' : 'token', address)
       const { form, bytes } = await receiveForm(ctx)
       if (form.get('client_id') !== CLI_CLIENT) throw new OauthError('invalid_client', 401)
-      const request = withBody(ctx, bytes)
+      const request = withBody(ctx.req, bytes)
       // Ending one's own sign-in needs the token alone (RFC 7009).
       if (ctx.path !== PATHS.revocation) {
         if (ctx.path === PATHS.deviceAuthorization) checkScope(form)

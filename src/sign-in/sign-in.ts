@@ -137,8 +137,5 @@ export async function createSignIn(
       } as const
       return (await links.make(first)).url
     },
-
-    /** Nothing is held open: what is kept is in the store. */
-    close: async () => undefined,
   }
 }

@@ -7,7 +7,6 @@ import type { Context } from 'koa'
 import type { FeedFollower, FeedTransport } from '../../src/revocation/feed.ts'
 import type { FeedAnswer } from '../../src/revocation/http-feed-events.ts'
 import { memoryFeed } from '../../src/revocation/memory-feed.ts'
-import { networkOf } from '../../src/server/network.ts'
 import { type FEED_LIMITS, type FeedServer, startFeedServer } from '../support/feed-server.ts'
 import { until } from '../support/redis.ts'
 import { send, startFixture } from './fixture.ts'
@@ -139,23 +138,6 @@ test('whoever has one IPv6 network is one follower, however many addresses it ha
   assert.deepEqual(['2001:db8::5', '192.0.2.1', '::ffff:192.0.2.1'].map(from), [200, 200, 200])
   for (const end of ended) end()
 })
-
-const networks: [string, string][] = [
-  ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2'],
-  ['2001:db8:1:2::6', '2001:db8:1:2'],
-  ['2001:db8::6', '2001:db8:0:0'],
-  ['2001:db8:1::4:5:6:7', '2001:db8:1:0'],
-  ['1::4:5:6:7:8', '1:0:0:4'],
-  ['::4:5:6:7:8', '0:0:0:4'],
-  ['::1', '0:0:0:0'],
-  ['::', '0:0:0:0'],
-  ['fe80::1%eth0', 'fe80:0:0:0'],
-  ['::ffff:192.0.2.1', '::ffff:192.0.2.1'],
-  ['192.0.2.1', '192.0.2.1'],
-]
-for (const [address, network] of networks) {
-  test(`${address} is counted as ${network}`, () => assert.equal(networkOf(address), network))
-}
 
 test('who takes nothing of an answer is cut off after a while, streaming or polling', async (t) => {
   const feed = memoryFeed()

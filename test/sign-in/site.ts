@@ -100,7 +100,6 @@ export async function startSite(options: Partial<SignInOptions> = {}): Promise<S
     async close() {
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
-      await signIn.close()
       keys.close()
       await ledger.close()
       await rm(directory, { recursive: true })
