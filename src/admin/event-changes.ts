@@ -1,5 +1,6 @@
 /** What has changed in the stores since they were last looked at. */
 import { BoundedMap } from '../lib/bounded-map.ts'
+import { whoMade } from './names.ts'
 import type { AdminParts } from './parts.ts'
 import { holderOf, revocationOf } from './revocation-view.ts'
 import { healthOf } from './routes-system.ts'
@@ -56,14 +57,15 @@ export class Changes {
   }
 
   async #others(now: number): Promise<AdminEvent[]> {
-    const [page, holders, health] = await Promise.all([
+    const [{ items }, holders, health] = await Promise.all([
       this.#parts.history.list({ limit: MOST_REVOCATIONS }),
       this.#parts.holders.list(),
       healthOf(this.#parts, now),
     ])
+    const around = { holders, names: await whoMade(this.#parts, items), now }
     return [
-      ...page.items
-        .map((each) => ({ kind: 'revocation' as const, data: revocationOf(each, holders, now) }))
+      ...items
+        .map((each) => ({ kind: 'revocation' as const, data: revocationOf(each, around) }))
         .reverse(),
       ...holders.map((each) => ({ kind: 'holder' as const, data: holderOf(each) })),
       { kind: 'health', data: health },

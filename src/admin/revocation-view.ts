@@ -3,6 +3,7 @@ import { holds } from '../revocation/held.ts'
 import { type RecordedRevocation, stateOf } from '../revocation/recorded.ts'
 import { canUndo } from '../revocation/target.ts'
 import type { Holder as HolderState } from '../sessions/holders.ts'
+import type { Names } from './names.ts'
 import type { Holder, HolderOfRevocation } from './schemas/holders.ts'
 import type { Revocation } from './schemas/revocations.ts'
 
@@ -30,10 +31,17 @@ export function holdersOf(
   }))
 }
 
+/** What a revocation is told with. */
+export interface Around {
+  readonly holders: readonly HolderState[]
+  readonly names: Names
+  /** Seconds since the epoch. */
+  readonly now: number
+}
+
 export function revocationOf(
   revocation: RecordedRevocation,
-  holders: readonly HolderState[],
-  now: number,
+  { holders, names, now }: Around,
 ): Revocation {
   const { id, target, at, until, reason, by, undone } = revocation
   const state = stateOf(revocation, now)
@@ -45,12 +53,17 @@ export function revocationOf(
     at,
     ...(until === undefined ? {} : { until }),
     reason,
-    by,
+    ...whoOf(by, names),
     state,
     ...(undone === undefined
       ? {}
-      : { undone: { at: undone.at, reason: undone.reason, by: undone.by } }),
+      : { undone: { at: undone.at, reason: undone.reason, ...whoOf(undone.by, names) } }),
     canUndo: state === 'live' && canUndo(target),
     holders: { holding, all: heardFrom.length },
   }
+}
+
+function whoOf(by: string, names: Names): Pick<Revocation, 'by' | 'byName'> {
+  const byName = names.get(by)
+  return { by, ...(byName === undefined ? {} : { byName }) }
 }

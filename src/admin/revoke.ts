@@ -1,23 +1,19 @@
 /** Stopping things: whether the one who asks may, and once only, whatever happens in between. */
 import { cut } from '../audit/record.ts'
-import type { Catalogue } from '../catalogue/catalogue.ts'
-import { isFarOff } from '../revocation/asked.ts'
 import type { Position } from '../revocation/history.ts'
 import type { RecordedRevocation } from '../revocation/recorded.ts'
 import type { Target } from '../revocation/target.ts'
 import { targetText } from '../revocation/target-text.ts'
 import type { AdminParts } from './parts.ts'
-import { invalid } from './request.ts'
 import type { Call } from './route.ts'
 import type { NewRevocations } from './schemas/revocations.ts'
+import { checkedStop } from './stop-asked.ts'
 import { actionHash, isWide, targetsOf } from './targets.ts'
 import { checkTouched } from './touch.ts'
 
 /** The clocks of two brokers may differ by this much in all. */
 const CLOCKS_DIFFER_SECONDS = 4
 const HISTORY_PAGE = 500
-/** Ten digits reach beyond the year 2200; a time in milliseconds has more, and no store keeps it. */
-const FARTHEST_END_SECONDS = 9_999_999_999
 
 /**
  * What has to be right before anything is recorded or changed.
@@ -25,28 +21,8 @@ const FARTHEST_END_SECONDS = 9_999_999_999
  * @throws {AdminRefusal} request_invalid, touch_required
  */
 export async function checkRevoke(call: Call<unknown, NewRevocations>): Promise<void> {
-  const { body, now } = call
-  const targets = targetsOf(body.targets)
-  targets.forEach((target, at) => {
-    const pointer = `/targets/${at}/value`
-    if (isFarOff(target, now)) invalid(pointer, 'is a time to come, and could not be undone')
-    const known = knownAs(target, call.parts.catalogue())
-    if (known !== undefined) invalid(pointer, `is no server's resource; one is ${known}`)
-  })
-  const { until = FARTHEST_END_SECONDS } = body
-  if (until <= now) invalid('/until', 'is in the past')
-  if (until > FARTHEST_END_SECONDS) invalid('/until', 'is too far off; leave it out')
-  if (isWide(targets)) await checkTouched(call, actionHash(body), body.touch)
-}
-
-/** The server of the catalogue that is spelled otherwise: tokens name it so, and would go on. */
-function knownAs({ kind, value }: Target, { servers }: Catalogue): string | undefined {
-  if (kind !== 'server' || servers.has(value)) return undefined
-  return [...servers.keys()].find((known) => plain(known) === plain(value))
-}
-
-function plain(resource: string): string {
-  return new URL(resource).href.replace(/\/+$/, '')
+  const { body } = call
+  if (isWide(checkedStop(call))) await checkTouched(call, actionHash(body), body.touch)
 }
 
 /** @returns in the order of the targets */

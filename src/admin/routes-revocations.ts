@@ -1,9 +1,10 @@
 import type { RecordedRevocation } from '../revocation/recorded.ts'
 import { refuseAdmin } from '../sign-in/admin-refusal.ts'
 import { cursorOf, isId, parseCursor } from './cursor.ts'
+import { whoMade } from './names.ts'
 import type { AdminParts } from './parts.ts'
 import { previewOf } from './preview.ts'
-import { holderOf, holdersOf, revocationOf } from './revocation-view.ts'
+import { type Around, holderOf, holdersOf, revocationOf } from './revocation-view.ts'
 import { checkRevoke, namesOf, revoke } from './revoke.ts'
 import { type Route, route } from './route.ts'
 import { holder } from './schemas/holders.ts'
@@ -18,6 +19,7 @@ import {
 } from './schemas/revocations.ts'
 import { touchOptions, touchRequest } from './schemas/touch.ts'
 import { listOf, pageOf } from './schemas/values.ts'
+import { checkedStop } from './stop-asked.ts'
 import { revokeCommand, targetsOf } from './targets.ts'
 import { checkTouchedForAll, touchHash } from './touch.ts'
 
@@ -35,9 +37,9 @@ export const revocationRoutes: readonly Route[] = [
       const { cursor, limit, state, kind, text } = query
       const after = parseCursor(LIST, cursor)
       const page = await parts.history.list({ state, kind, text, after, limit })
-      const holders = await parts.holders.list()
+      const around = await aroundOf(parts, page.items, now)
       return {
-        items: page.items.map((each) => revocationOf(each, holders, now)),
+        items: page.items.map((each) => revocationOf(each, around)),
         next: page.next === undefined ? null : cursorOf(LIST, page.next),
       }
     },
@@ -64,8 +66,8 @@ export const revocationRoutes: readonly Route[] = [
     },
     async run(call) {
       const made = await revoke(call)
-      const holders = await call.parts.holders.list()
-      return { items: made.map((each) => revocationOf(each, holders, call.now)) }
+      const around = await aroundOf(call.parts, made, call.now)
+      return { items: made.map((each) => revocationOf(each, around)) }
     },
   }),
   route({
@@ -75,7 +77,10 @@ export const revocationRoutes: readonly Route[] = [
     summary: 'What a revocation would hit now; changes nothing',
     body: previewRequest,
     answer: preview,
-    run: ({ parts, body, now }) => previewOf(parts, targetsOf(body.targets), now),
+    async run(call) {
+      const { reason, until } = call.body
+      return previewOf(call.parts, checkedStop(call), { reason, until, now: call.now })
+    },
   }),
   route({
     method: 'GET',
@@ -85,11 +90,11 @@ export const revocationRoutes: readonly Route[] = [
     answer: revocationDetail,
     async run({ parts, params, now }) {
       const found = await recorded(parts, params.id)
-      const holders = await parts.holders.list()
-      const told = revocationOf(found, holders, now)
+      const around = await aroundOf(parts, [found], now)
+      const told = revocationOf(found, around)
       return {
         ...told,
-        holders: { ...told.holders, items: holdersOf(found, holders) },
+        holders: { ...told.holders, items: holdersOf(found, around.holders) },
         command: revokeCommand([found.target]),
       }
     },
@@ -111,17 +116,18 @@ export const revocationRoutes: readonly Route[] = [
     },
     async run({ parts, params, body: { reason }, admin, now, begunAt }) {
       const found = await recorded(parts, params.id)
-      const holders = await parts.holders.list()
-      const { state, canUndo } = revocationOf(found, holders, now)
+      const tell = async (one: RecordedRevocation) =>
+        revocationOf(one, await aroundOf(parts, [one], now))
+      const { state, canUndo } = await tell(found)
       const isDone = found.undone?.by === admin.id && found.undone.reason === reason
-      if (begunAt !== undefined && isDone) return revocationOf(found, holders, now)
+      if (begunAt !== undefined && isDone) return tell(found)
       if (!canUndo) {
         const detail =
           state === 'live' ? 'what was issued cannot be let go again' : `it is ${state} already`
         return refuseAdmin({ code: 'conflict', detail })
       }
       const undone = await parts.history.undo(found.id, { reason, by: admin.id })
-      return revocationOf(undone, holders, now)
+      return tell(undone)
     },
   }),
   route({
@@ -131,11 +137,12 @@ export const revocationRoutes: readonly Route[] = [
     summary: 'Options for touching a passkey for exactly one request',
     body: touchRequest,
     answer: touchOptions,
-    async run({ parts, admin, body }) {
+    async run({ parts, admin, body, now }) {
       if (admin.kind !== 'person') {
         return refuseAdmin({ code: 'conflict', detail: 'only people have passkeys' })
       }
-      if ('targets' in body) targetsOf(body.targets)
+      // Nobody touches for what would be refused.
+      if ('targets' in body) checkedStop({ parts, body, now })
       return parts.signIn.touch.options(admin, touchHash(body))
     },
   }),
@@ -148,6 +155,15 @@ export const revocationRoutes: readonly Route[] = [
     run: async ({ parts }) => ({ items: (await parts.holders.list()).map(holderOf) }),
   }),
 ]
+
+async function aroundOf(
+  parts: AdminParts,
+  revocations: readonly RecordedRevocation[],
+  now: number,
+): Promise<Around> {
+  const [holders, names] = await Promise.all([parts.holders.list(), whoMade(parts, revocations)])
+  return { holders, names, now }
+}
 
 /** @throws {AdminRefusal} not_found */
 async function recorded(parts: AdminParts, id = ''): Promise<RecordedRevocation> {

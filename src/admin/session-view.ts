@@ -54,14 +54,18 @@ function subjectOf({ id, workload, actors, principal, key, task, lastSeen }: Kep
 }
 
 /**
- * Whether a stop of the target would hit what the session may still hold as a whole. One token is not
- * that: a session goes on with the next one.
+ * Which of the targets, by their places, would hit what the session may still hold as a whole. One token
+ * is not that: a session goes on with the next one.
  */
-export function wouldHit(target: Target, session: Kept): boolean {
+export function wouldHit(targets: readonly Target[], session: Kept): number[] {
   const { firstSeen, servers } = session
   const subject = { ...subjectOf(session), issuedAt: firstSeen }
-  if (target.kind !== 'server') return hits(target, subject)
-  return servers.some((server) => hits(target, { ...subject, server }))
+  const places: number[] = []
+  for (const [at, target] of targets.entries()) {
+    const isHit = target.kind === 'server' ? servers.includes(target.value) : hits(target, subject)
+    if (isHit) places.push(at)
+  }
+  return places
 }
 
 export function isLive(session: Kept, stoppedBy: readonly string[], now: number): boolean {

@@ -8,6 +8,7 @@ import { parseTarget, type Target } from '../revocation/target.ts'
 import { targetText } from '../revocation/target-text.ts'
 import { invalid } from './request.ts'
 import type { Target as GivenTarget, NewRevocations } from './schemas/revocations.ts'
+import { isSessionId, NO_SESSION_ID } from './session-id.ts'
 import { commandOf } from './shell.ts'
 
 /** More at once than somebody who looks at each of them stops. */
@@ -35,6 +36,7 @@ function targetOf({ kind, value, beneath, principal }: GivenTarget, pointer: str
       ...(principal === undefined ? {} : { principal }),
     })
     if (kind === 'agent') checkAgent(value, beneath === true, pointer)
+    if (kind === 'session' && !isSessionId(value)) invalid(`${pointer}/value`, NO_SESSION_ID)
     return target
   } catch (error) {
     if (!(error instanceof TypeError)) throw error
@@ -69,7 +71,20 @@ export function actionHash({ targets, reason, until }: Omit<NewRevocations, 'tou
   return hashJson(until === undefined ? action : { ...action, until })
 }
 
+/** What may be said of a stop before it is made. */
+export interface Why {
+  readonly reason?: string | undefined
+  /** Seconds since the epoch. */
+  readonly until?: number | undefined
+}
+
 /** The same thing as a command. */
-export function revokeCommand(targets: readonly Target[]): string {
-  return commandOf('writ', 'revoke', ...targets.map(targetText))
+export function revokeCommand(targets: readonly Target[], { reason, until }: Why = {}): string {
+  return commandOf(
+    ...['writ', 'revoke', ...targets.map(targetText)],
+    ...(reason === undefined ? [] : ['--reason', reason]),
+    ...(until === undefined
+      ? []
+      : ['--until', new Date(until * 1000).toISOString().replace('.000', '')]),
+  )
 }

@@ -65,7 +65,7 @@ test('every kind of target is revoked, told and found again', async () => {
   const thumbprint = 'x'.repeat(43)
   const targets = [
     { kind: 'jti', value: 'j-1' },
-    { kind: 'session', value: 's-1' },
+    { kind: 'session', value: 's'.repeat(43) },
     { kind: 'agent', value: `${BOT}/x`, principal: 'user:corp:alice' },
     { kind: 'principal', value: 'user:corp:eve' },
     { kind: 'task', value: 'Month-end' },
@@ -115,6 +115,7 @@ const WRONG: readonly (readonly [name: string, body: object, pointer: string])[]
   ['no target', { targets: [], reason: 'x' }, '/targets'],
   ['no reason', { targets: [{ kind: 'jti', value: 'a' }] }, '/reason'],
   ['an empty reason', { targets: [{ kind: 'jti', value: 'a' }], reason: '' }, '/reason'],
+  ['a blank reason', { targets: [{ kind: 'jti', value: 'a' }], reason: ' \n\u00a0' }, '/reason'],
   ['another member', { targets: [{ kind: 'jti', value: 'a' }], reason: 'x', who: 1 }, '/who'],
   [
     'another member of a target',
@@ -123,6 +124,22 @@ const WRONG: readonly (readonly [name: string, body: object, pointer: string])[]
   ],
   ['another kind', { targets: [{ kind: 'all', value: 'a' }], reason: 'x' }, '/targets/0/kind'],
   ['a key of no form', { targets: [{ kind: 'key', value: 'a' }], reason: 'x' }, '/targets/0'],
+  [
+    'a part of a session’s id',
+    {
+      targets: [
+        { kind: 'jti', value: 'a' },
+        { kind: 'session', value: 's'.repeat(42) },
+      ],
+      reason: 'x',
+    },
+    '/targets/1/value',
+  ],
+  [
+    'a session’s id with another character',
+    { targets: [{ kind: 'session', value: `${'s'.repeat(42)}=` }], reason: 'x' },
+    '/targets/0/value',
+  ],
   [
     'an agent of no form',
     { targets: [{ kind: 'agent', value: 'spiffe://Corp.test/../x' }], reason: 'x' },
@@ -165,6 +182,26 @@ const WRONG: readonly (readonly [name: string, body: object, pointer: string])[]
     '/until',
   ],
   [
+    'an end in milliseconds',
+    { targets: [{ kind: 'jti', value: 'a' }], reason: 'x', until: 1_800_000_000_000 },
+    '/until',
+  ],
+  ...[
+    RESOURCE.replace('bank.test', 'BANK.test'),
+    RESOURCE.replace('bank.test', 'bank.test:443'),
+    `${RESOURCE}/`,
+    RESOURCE.replace('/mcp', '/x/../mcp'),
+  ].map((value): [string, object, string] => [
+    `a server that is known as another, ${value}`,
+    { targets: [{ kind: 'server', value }], reason: 'x' },
+    '/targets/0/value',
+  ]),
+  ...['9999999999', String(Math.ceil(now + 3600))].map((value): [string, object, string] => [
+    `everything for good, before ${value}`,
+    { targets: [{ kind: 'before', value }], reason: 'x' },
+    '/targets/0/value',
+  ]),
+  [
     'too many targets',
     {
       targets: Array.from({ length: 201 }, (_, i) => ({ kind: 'jti', value: `${i}` })),
@@ -180,6 +217,13 @@ for (const [name, body, pointer] of WRONG) {
     const { status, body: problem } = await revoke(body)
     assert.deepEqual([status, problem.code, problem.pointer], [400, 'request_invalid', pointer])
     assert.equal((await call('GET', '/v1/revocations?limit=200')).body.items.length, before)
+    if (!('reason' in body)) return
+    // Whoever looks first, or touches first, is told the same.
+    rig.signIn.add('looks', { role: 'admin', kind: 'person' })
+    for (const path of ['/v1/revocations/preview', '/v1/touch']) {
+      const looked = await call('POST', path, { as: 'looks', body })
+      assert.deepEqual([looked.status, looked.body], [400, problem], path)
+    }
   })
 }
 
@@ -241,7 +285,7 @@ test('a preview names the live sessions that would stop, and changes nothing', a
     await fresh.seen(
       { id: 'p1', workload: `${BOT}/p`, actions: at(RESOURCE) },
       { id: 'p2', workload: `${BOT}/p/q`, actions: at(OTHER), principal: 'user:corp:alice' },
-      { id: 'p3', workload: `${BOT}/p-q`, actions: at(OTHER) },
+      { id: 'p3'.padEnd(43, '3'), workload: `${BOT}/p-q`, actions: at(OTHER) },
       { id: 'p4', workload: `${BOT}/p`, tokensUntil: now - 1 },
     )
     const previews: readonly (readonly [object, string[]])[] = [
@@ -250,7 +294,7 @@ test('a preview names the live sessions that would stop, and changes nothing', a
       [{ kind: 'agent', value: `${BOT}/p/q`, principal: 'user:corp:bob' }, []],
       [{ kind: 'agent', value: `${BOT}/p/q`, principal: 'user:corp:alice' }, [`${BOT}/p/q`]],
       [{ kind: 'server', value: OTHER }, [`${BOT}/p-q`, `${BOT}/p/q`]],
-      [{ kind: 'session', value: 'p3' }, [`${BOT}/p-q`]],
+      [{ kind: 'session', value: 'p3'.padEnd(43, '3') }, [`${BOT}/p-q`]],
       // Its session goes on.
       [{ kind: 'jti', value: 'one-token' }, []],
       [{ kind: 'issuer', value: 'user:corp' }, [`${BOT}/p/q`]],
@@ -270,6 +314,9 @@ test('a preview names the live sessions that would stop, and changes nothing', a
       assert.equal(said.sessions, workloads.length)
       assert.match(said.command, /^writ revoke /)
     }
+    const targets = previews.slice(0, 5).map(([target]) => target)
+    const { body: all } = await fresh.call('POST', '/v1/revocations/preview', { body: { targets } })
+    assert.deepEqual([all.sessions, all.each], [3, [2, 1, 0, 1, 2]])
     assert.equal((await fresh.call('GET', '/v1/revocations')).body.items.length, 0)
     assert.equal((await fresh.call('GET', '/v1/sessions?state=stopped')).body.items.length, 0)
   } finally {
@@ -301,23 +348,41 @@ test('a session whose every server is stopped is stopped', async () => {
 test('a command that is shown means the same in a shell', async () => {
   const targets = [{ kind: 'principal', value: "user:corp:o'hara; rm -rf $HOME" }]
   const { body } = await call('POST', '/v1/revocations/preview', { body: { targets } })
-  assert.equal(body.command, `writ revoke 'principal:user:corp:o'\\''hara; rm -rf $HOME'`)
+  const command = `writ revoke 'principal:user:corp:o'\\''hara; rm -rf $HOME'`
+  assert.equal(body.command, command)
+  const why = { reason: `it's late`, until: 4_000_000_000 }
+  const { body: whole } = await call('POST', '/v1/revocations/preview', {
+    body: { targets, ...why },
+  })
+  assert.equal(whole.command, `${command} --reason 'it'\\''s late' --until 2096-10-02T07:06:40Z`)
 })
 
-test('what would stop nothing by its spelling, or everything for good, is refused', async () => {
-  for (const [kind, value] of [
-    ['server', RESOURCE.replace('bank.test', 'BANK.test')],
-    ['server', RESOURCE.replace('bank.test', 'bank.test:443')],
-    ['server', `${RESOURCE}/`],
-    ['server', RESOURCE.replace('/mcp', '/x/../mcp')],
-    ['before', '9999999999'],
-    ['before', String(Math.ceil(now + 3600))],
-  ] as const) {
-    const targets = [
-      { kind: 'jti', value: 'j' },
-      { kind, value },
-    ]
-    const { status, body } = await revoke({ targets, reason: 'a test' })
-    assert.deepEqual([status, body.pointer], [400, '/targets/1/value'], value)
+test('people are told by name while they are there, by id for good', async () => {
+  for (const id of ['alice', 'gone']) {
+    const touchedAt = Date.now() / 1000
+    rig.signIn.add(id, { role: 'admin', kind: 'person', touchedAt })
+    const asked = { targets: [{ kind: 'task', value: `of ${id}` }], reason: 'x' }
+    const { body } = await revoke(asked, { as: id })
+    const byName = id === 'alice' ? { byName: 'alice' } : {}
+    const made = body.items[0]
+    const who = ({ by, byName }: { by: string; byName?: string }) => ({
+      by,
+      ...(byName === undefined ? {} : { byName }),
+    })
+    const path = `/v1/revocations/${made.id}`
+    const undone = await call('POST', `${path}/undo`, { as: id, body: { reason: 'ok' } })
+    const { body: list } = await call('GET', '/v1/revocations?limit=1', { as: 'viewer' })
+    const { body: one } = await call('GET', path, { as: 'viewer' })
+    const all = [made, undone.body, undone.body.undone, list.items[0], list.items[0].undone, one]
+    for (const each of all) assert.deepEqual(who(each), { by: `person:${id}`, ...byName })
   }
+})
+
+test('nothing is undone for a blank reason', async () => {
+  const asked = { targets: [{ kind: 'task', value: 'kept' }], reason: 'x' }
+  const { id } = (await revoke(asked)).body.items[0]
+  const path = `/v1/revocations/${id}/undo`
+  const { status, body } = await call('POST', path, { body: { reason: '  ' } })
+  assert.deepEqual([status, body.pointer], [400, '/reason'])
+  assert.equal((await call('GET', `/v1/revocations/${id}`)).body.state, 'live')
 })

@@ -12,7 +12,7 @@ after(() => rig.close())
 const { call } = rig
 
 test('on SQLite, of many at once under one key one revokes, and all are told the same', async () => {
-  const body = { targets: [{ kind: 'session', value: 's1' }], reason: 'race' }
+  const body = { targets: [{ kind: 'session', value: 's'.repeat(43) }], reason: 'race' }
   const headers = { 'idempotency-key': 'race' }
   const all = await Promise.all(
     Array.from({ length: 10 }, () => call('POST', '/v1/revocations', { body, headers })),
@@ -65,7 +65,7 @@ test('searches read one page at a time, and heartbeats go between', async () => 
   }))
   count()
   try {
-    const body = { targets: [{ kind: 'session', value: 'none' }] }
+    const body = { targets: [{ kind: 'session', value: 'n'.repeat(43) }] }
     await Promise.all([
       counted.call('GET', '/v1/sessions?text=needle'),
       counted.call('GET', '/v1/identities'),

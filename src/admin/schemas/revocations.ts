@@ -23,6 +23,11 @@ export const target = z
   })
   .meta({ id: 'Target' })
 
+const who = {
+  by: z.string().describe('who: person:…, client:…, local:… or cli:…'),
+  byName: z.string().optional().describe('what that person is called, while they may sign in'),
+}
+
 export const revocation = z
   .object({
     id: z.string(),
@@ -30,9 +35,9 @@ export const revocation = z
     at: seconds,
     until: seconds.optional(),
     reason: z.string(),
-    by: z.string().describe('who: person:…, client:…, local:… or cli:…'),
+    ...who,
     state: z.enum(['live', 'ended', 'undone']),
-    undone: z.object({ at: seconds, reason: z.string(), by: z.string() }).optional(),
+    undone: z.object({ at: seconds, reason: z.string(), ...who }).optional(),
     canUndo: z.boolean(),
     holders: z
       .object({ holding: count, all: count })
@@ -52,11 +57,17 @@ export const revocationDetail = revocation
   })
   .meta({ id: 'RevocationDetail' })
 
+/** Ten digits reach beyond the year 2200; a time in milliseconds has more, and no store keeps it. */
+const FARTHEST_END_SECONDS = 9_999_999_999
+
+const end = seconds.max(FARTHEST_END_SECONDS, 'is too far off; leave it out')
+const reason = text(1024).regex(/\S/, 'is blank')
+
 /** What is to be stopped, why, and until when. */
 export const stops = {
   targets: z.array(target).min(1).max(200),
-  reason: text(1024).describe('why, for the record'),
-  until: seconds.optional().describe('when it ends by itself; never, when not given'),
+  reason: reason.describe('why, for the record'),
+  until: end.optional().describe('when it ends by itself; never, when not given'),
 }
 
 export const newRevocations = z
@@ -67,12 +78,13 @@ export const newRevocations = z
   .meta({ id: 'NewRevocations' })
 
 export const previewRequest = z
-  .strictObject({ targets: stops.targets })
+  .strictObject({ ...stops, reason: stops.reason.optional() })
   .meta({ id: 'PreviewRequest' })
 
 export const preview = z
   .object({
     sessions: count.describe('live sessions this would stop now'),
+    each: z.array(count).describe('of these, those that each target hits, in the order of targets'),
     workloads: z.array(z.string()).describe('theirs, at most 100'),
     servers: z.array(z.string()),
     wide: z.boolean().describe('whether a person has to touch a passkey for it'),
@@ -81,7 +93,7 @@ export const preview = z
   })
   .meta({ id: 'Preview' })
 
-export const undoes = { reason: text(1024).describe('why it may go on, for the record') }
+export const undoes = { reason: reason.describe('why it may go on, for the record') }
 
 export const undo = z.strictObject({ ...undoes, touch: touchForExactly }).meta({ id: 'Undo' })
 

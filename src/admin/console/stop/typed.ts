@@ -3,6 +3,7 @@ import { isSpiffeWorkload } from '../../../identity/spiffe-id.ts'
 import { isWorkloadId } from '../../../identity/workload-id.ts'
 import { isFarOff } from '../../../revocation/asked.ts'
 import { parseTarget } from '../../../revocation/target.ts'
+import { isSessionId, NO_SESSION_ID } from '../../session-id.ts'
 import type { Target } from '../api/types.ts'
 
 /** Targets of one kind. */
@@ -49,6 +50,7 @@ function readLine(kind: Target['kind'], line: string, principal: string, now: nu
   })
   if (isFarOff(target, now)) throw new Error('this is a time to come, and could not be undone')
   if (kind === 'agent') checkAgent(value, beneath)
+  if (kind === 'session' && !isSessionId(value)) throw new Error(`this ${NO_SESSION_ID}`)
   return target
 }
 
