@@ -38,6 +38,8 @@ export function createEventHub(parts: AdminParts, clock: () => number): EventHub
   /** Names one run of looking: what was missed before or after it, nobody knows. */
   let run = ''
   let changes = new Changes(parts)
+  /** Whether it is known what there was when this run began. */
+  let begun = false
   let timer: NodeJS.Timeout | undefined
   let emptySinceMs = 0
   let closed = false
@@ -47,6 +49,7 @@ export function createEventHub(parts: AdminParts, clock: () => number): EventHub
     run = randomBytes(6).toString('base64url')
     changes = new Changes(parts)
     kept = []
+    begun = false
     timer = setTimeout(look, 0)
   }
 
@@ -58,6 +61,7 @@ export function createEventHub(parts: AdminParts, clock: () => number): EventHub
   async function look(): Promise<void> {
     try {
       for (const event of await changes.look(clock())) tell(event)
+      if (!begun) begin()
     } catch (error) {
       // The next look finds what this one did not.
       parts.log?.error({ err: error }, 'the stores could not be asked for events')
@@ -65,6 +69,16 @@ export function createEventHub(parts: AdminParts, clock: () => number): EventHub
     if (closed || timer === undefined) return
     if (streams.size === 0 && performance.now() - emptySinceMs > KEPT_MS) return stop()
     timer = setTimeout(look, LOOK_EVERY_MS).unref()
+  }
+
+  /** What changed after a stream was opened and before this run had looked is no event of any look. */
+  function begin(): void {
+    begun = true
+    for (const stream of streams) stream.send(reset('the broker had not looked yet'))
+  }
+
+  function reset(why: string): string {
+    return `event: reset\nid: ${run}.${number}\ndata: ${JSON.stringify({ why })}\n\n`
   }
 
   function tell({ kind, data }: AdminEvent): void {
@@ -87,7 +101,7 @@ export function createEventHub(parts: AdminParts, clock: () => number): EventHub
     const texts = known ? kept.filter((each) => each.number > last).map((each) => each.text) : []
     const characters = texts.reduce((sum, each) => sum + each.length, 0)
     if (known && characters <= MOST_MISSED_CHARACTERS) return texts
-    return [`event: reset\nid: ${run}.${number}\ndata: {"why":"events were missed"}\n\n`]
+    return [reset('events were missed')]
   }
 
   return {

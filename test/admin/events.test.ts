@@ -111,8 +111,55 @@ test('who follows is told of sessions, revocations and their acknowledgement', a
     ({ kind, data }) => kind === 'revocation' && data.holders.holding === 1,
   )
   assert.equal(revoked.data.by, 'client:admin')
+  rig.signIn.add('alice', { role: 'admin', kind: 'person' })
+  const body = { targets: [{ kind: 'task', value: 'of-alice' }], reason: 'x' }
+  await rig.call('POST', '/v1/revocations', {
+    ...{ as: 'alice', body },
+    headers: { 'idempotency-key': 'alice' },
+  })
+  await follower.until(({ data }) => data.by === 'person:alice' && data.byName === 'alice')
   await follower.until(({ data }) => data.id === 'fresh' && data.state === 'stopped')
   await follower.until(({ kind, data }) => kind === 'health' && data.feed.revocations === 1)
+})
+
+test('who follows before the stores were looked at is told to read again, who follows later is not', async (t) => {
+  const gate = Promise.withResolvers<void>()
+  let away = true
+  let looks = 0
+  const rig = await open(t, ({ sessions }) => ({
+    sessions: {
+      apply: sessions.apply.bind(sessions),
+      get: sessions.get.bind(sessions),
+      async list(options) {
+        looks += 1
+        if (away) throw new Error('away')
+        const found = await sessions.list(options)
+        await gate.promise
+        return found
+      },
+    },
+  }))
+  locally(rig)
+  const early = await follow(t, rig)
+  // A look that found nothing out is none.
+  while (looks < 2) await sleep(20)
+  assert.deepEqual(early.events, [])
+  away = false
+  const after = looks
+  while (looks === after) await sleep(20)
+  const between = await follow(t, rig)
+  gate.resolve()
+  for (const each of [early, between]) {
+    const { id } = await each.until(({ kind }) => kind === 'reset')
+    assert.match(id, /^[\w-]+\.0$/)
+  }
+  const late = await follow(t, rig)
+  await rig.seen({ id: 'fresh' })
+  for (const each of [early, between, late]) await each.until(({ data }) => data.id === 'fresh')
+  const resets = [early, between, late].map(
+    ({ events }) => events.filter(({ kind }) => kind === 'reset').length,
+  )
+  assert.deepEqual(resets, [1, 1, 0])
 })
 
 test('argument values are told to nobody', async (t) => {
