@@ -12,7 +12,7 @@ import type { Documents } from '../ledger/documents.ts'
 import type { SessionBook } from '../ledger/session-book.ts'
 import type { JsonObject } from '../lib/json.ts'
 import { Refusal, refuse } from '../refusal.ts'
-import { keepHolder } from '../sessions/holders.ts'
+import { createHolderKeeper } from '../sessions/holder-keeper.ts'
 import {
   MAX_REPORT_BYTES,
   REPORT_MEDIA_TYPE,
@@ -29,7 +29,7 @@ import type { Answer } from './routes.ts'
 export interface ReportDesk {
   readonly clients: readonly Client[]
   readonly book: Pick<SessionBook, 'apply'>
-  readonly documents: Pick<Documents, 'get' | 'put' | 'list'>
+  readonly documents: Pick<Documents, 'get' | 'create' | 'replace' | 'list'>
   readonly audit: AuditSink
   /** The broker's issuer URL, which reports are for. */
   readonly issuer: string
@@ -44,6 +44,7 @@ export function reports(desk: ReportDesk): Answer {
   const { audit, issuer } = desk
   const clock = desk.clock ?? (() => Date.now() / 1000)
   const reporting = reportingClients(desk.clients)
+  const holders = createHolderKeeper(desk.documents)
 
   return async (ctx) => {
     ctx.set('Cache-Control', 'no-store')
@@ -54,7 +55,7 @@ export function reports(desk: ReportDesk): Answer {
       const report = verifyReport(text, { reporterOf, issuer, now })
       const { source, sequence, sessions } = report
       if (sessions.length > 0) await desk.book.apply(source, sequence, sessions)
-      await keepHolder(desk.documents, report, now)
+      await holders.keep(report, now)
       ctx.body = { sequence }
     } catch (error) {
       if (!(error instanceof Refusal)) throw error

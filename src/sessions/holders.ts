@@ -5,18 +5,16 @@
  * Each holder is a document that its own word keeps alive. A holder that says nothing holds nothing
  * that anybody could know of; it is listed as silent for a while, and then forgotten.
  */
-import type { Document, Documents } from '../ledger/documents.ts'
+import type { Document, DocumentOptions, Documents } from '../ledger/documents.ts'
 import type { JsonObject } from '../lib/json.ts'
 import { hashStrings } from '../token/hash-strings.ts'
-import type { HolderKind, VerifiedReport } from './report.ts'
+import type { HolderKind } from './report.ts'
 
-const KIND = 'holder'
+export const HOLDER = 'holder'
 /** Twice this, and a report or two may be lost without anything to see. */
 const SILENT_AFTER_SECONDS = 10
 const FORGOTTEN_AFTER_SECONDS = 600
 const MAX_HOLDERS = 1000
-/** So that no client can push all others off the list; those it has had in ten minutes count. */
-const MAX_HOLDERS_OF_CLIENT = 200
 
 export interface Holder {
   readonly id: string
@@ -45,7 +43,7 @@ export interface Holders {
 }
 
 export interface HoldersOptions {
-  readonly documents: Pick<Documents, 'put' | 'get' | 'list' | 'remove'>
+  readonly documents: Pick<Documents, 'put' | 'list' | 'remove'>
   /** What this process has heard itself. */
   readonly revocations: {
     readonly heard: Readonly<Record<string, number>>
@@ -73,7 +71,8 @@ export function createHolders(options: HoldersOptions): Holders {
     const { heard, fresh } = revocations
     const own = { id: origin, kind: 'broker' as const, fresh, lost: 0, heard }
     try {
-      await put(documents, { ...own, at: now, lastHeardAt: now }, now)
+      const { value, options } = holderDocument({ ...own, at: now, lastHeardAt: now }, now)
+      await documents.put(HOLDER, holderId(origin, ''), value, options)
     } catch (error) {
       onError?.(error)
     }
@@ -92,54 +91,37 @@ export function createHolders(options: HoldersOptions): Holders {
   return {
     async list() {
       const now = clock()
-      const found = await documents.list(KIND, { limit: MAX_HOLDERS })
+      const found = await documents.list(HOLDER, { limit: MAX_HOLDERS })
       return found.map((document) => holderOf(document, now))
     },
     async close() {
       clearInterval(timer)
       await writing
-      await documents.remove(KIND, idOf(origin, '')).catch((error: unknown) => onError?.(error))
+      await documents
+        .remove(HOLDER, holderId(origin, ''))
+        .catch((error: unknown) => onError?.(error))
     },
   }
 }
 
-/** Keeps what a report says of its sender; of a client that has too many, only of those it has. */
-export async function keepHolder(
-  documents: Pick<Documents, 'get' | 'put' | 'list'>,
-  report: VerifiedReport,
-  now: number,
-): Promise<void> {
-  const { clientId: client, holder, kind, resource: server, at, lost, hearing } = report
-  // What a process left behind when it ended says nothing of the present.
-  if (hearing === undefined) return
-  const before = await documents.get(KIND, idOf(holder, client))
-  // An old report sent again must not bring a holder back, nor take its word back.
-  if (before !== undefined && Number(before.value.at) >= at) return
-  if (before === undefined) {
-    const group = hashStrings([client])
-    const theirs = await documents.list(KIND, { group, limit: MAX_HOLDERS_OF_CLIENT })
-    if (theirs.length === MAX_HOLDERS_OF_CLIENT) return
-  }
-  const document = { id: holder, kind, server, client, at, lastHeardAt: now, lost, ...hearing }
-  await put(documents, document, now)
-}
-
-async function put(
-  documents: Pick<Documents, 'put'>,
+/** What is kept of a holder, and for how long. */
+export function holderDocument(
   holder: Omit<Holder, 'silent'> & { readonly at: number },
   now: number,
-): Promise<void> {
-  const { id, client, heard } = holder
-  const value = { ...holder, heard: { ...heard } } as unknown as JsonObject
-  await documents.put(KIND, idOf(id, client ?? ''), value, {
-    expiresAt: now + FORGOTTEN_AFTER_SECONDS,
-    order: now,
-    group: client === undefined ? undefined : hashStrings([client]),
-  })
+): { readonly value: JsonObject; readonly options: DocumentOptions } {
+  const { client, heard } = holder
+  return {
+    value: { ...holder, heard: { ...heard } } as unknown as JsonObject,
+    options: {
+      expiresAt: now + FORGOTTEN_AFTER_SECONDS,
+      order: now,
+      group: client === undefined ? undefined : hashStrings([client]),
+    },
+  }
 }
 
 /** Ids of clients may be longer than those of documents, and hold anything. */
-function idOf(holder: string, client: string): string {
+export function holderId(holder: string, client: string): string {
   return hashStrings([client, holder])
 }
 
