@@ -100,6 +100,8 @@ export function createReporter(option: ReportsOption, parts: ReporterParts): Rep
   const pending: Pending[] = []
   let key: ReporterKey | undefined
   let sequence = 0
+  /** What earlier processes could not count: they are gone, so this one says it. */
+  let lostBefore = 0
   /** Whether the last batch left something for another one. */
   let more = false
   let failures = 0
@@ -117,6 +119,7 @@ export function createReporter(option: ReportsOption, parts: ReporterParts): Rep
       // A second call of `start` may have come this far as well.
       if (running !== undefined) return
       for (const { file, lost, batches } of found) {
+        lostBefore += lost
         const left = { file, lost, waiting: batches.length }
         pending.push(...batches.map((batch) => ({ batch, left })))
       }
@@ -187,7 +190,7 @@ export function createReporter(option: ReportsOption, parts: ReporterParts): Rep
     const { heard, fresh } = revocations
     const report = {
       resource,
-      lost: left?.lost ?? gathering.lost,
+      lost: left?.lost ?? gathering.lost + lostBefore,
       // A process that has ended hears no more.
       hearing: left === undefined ? { heard, fresh } : undefined,
       ...(batch ?? { holder, kind, sequence, sessions: [] }),
@@ -224,6 +227,8 @@ export function createReporter(option: ReportsOption, parts: ReporterParts): Rep
     if (own.length === 0) return
     try {
       if (spoolFile === undefined) throw new Error('there is no spoolFile')
+      // It may have another's spool, or no right to its own, which would keep the right one from starting.
+      if (running === undefined) throw new Error('reporting had not begun')
       await writeSpool(spoolFile, { clientId, resource }, { batches: own, lost: gathering.lost })
     } catch (error) {
       onProblem(`${outcomesIn(own)} outcomes were never reported: ${(error as Error).message}`)
