@@ -76,7 +76,8 @@ export async function openAdminSide(
   })
   stack.defer(() => history.close())
   feed.onEntry = (entry) => history.hear(entry)
-  await history.repair()
+  // In the background: there may be very many, and what is stopped is stopped all the same.
+  void history.repair()
 
   const signIn = await createSignIn({
     ...{ url, documents, ledger, audit, issuer, clients, log, revocations, keys: parts.keys },

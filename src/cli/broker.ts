@@ -4,7 +4,7 @@
  * opposite order, also when a later one fails to open.
  */
 import { type Logger, pino } from 'pino'
-import { openAuditLog } from '../audit/file.ts'
+import { type AuditLog, openAuditLog } from '../audit/file.ts'
 import type { Config } from '../config/config.ts'
 import type { Broker } from '../exchange/broker.ts'
 import type { Ledger } from '../ledger/ledger.ts'
@@ -139,18 +139,24 @@ export async function startBroker(
       consoleUrl: url,
       firstLink: () => admin.firstLink(),
       revoke,
+      // Side by side: a disk that hangs must not keep a new policy from serving.
       reload: async () => {
-        await audit
-          .reopen()
-          .then(() => log.info(`the audit log goes on in ${audit.file}`))
-          .catch((error) => log.error(`the audit log goes on where it was: ${messageOf(error)}`))
-        await reloadParts(config, parts, current, log)
+        await Promise.all([continueAudit(audit, log), reloadParts(config, parts, current, log)])
       },
       close: () => stack.disposeAsync(),
     }
   } catch (error) {
     await stack.disposeAsync()
     throw error
+  }
+}
+
+async function continueAudit(audit: AuditLog, log: Logger): Promise<void> {
+  try {
+    await audit.reopen()
+    log.info(`the audit log goes on in ${audit.file}`)
+  } catch (error) {
+    log.error(`the audit log goes on where it was: ${messageOf(error)}`)
   }
 }
 

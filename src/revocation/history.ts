@@ -106,8 +106,7 @@ class RevocationHistory {
    */
   async revoke(requests: readonly RevocationRequest[]): Promise<RecordedRevocation[]> {
     const revocations = await this.#options.publisher.revokeAll(requests)
-    for (const revocation of revocations) this.hear({ kind: 'revoke', revocation })
-    await this.#written()
+    await this.#record(revocations.map((revocation) => ({ kind: 'revoke', revocation })))
     return revocations
   }
 
@@ -124,9 +123,10 @@ class RevocationHistory {
     const revocation = await this.#options.publisher.undo(known ?? id, request)
     const { reason, by } = request
     const undo = { id, at: this.#clock(), until: Number.POSITIVE_INFINITY, reason, by, origin: '' }
-    this.hear({ kind: 'revoke', revocation })
-    this.hear({ kind: 'undo', undo })
-    await this.#written()
+    await this.#record([
+      { kind: 'revoke', revocation },
+      { kind: 'undo', undo },
+    ])
     // As it is on record: another broker may have written it first.
     const recorded = await this.get(id).catch(() => undefined)
     if (recorded?.undone !== undefined) return recorded
@@ -188,6 +188,15 @@ class RevocationHistory {
     clearTimeout(this.#retry)
   }
 
+  /** Without waiting for what else is to be written, of which there may be much after a start. */
+  async #record(entries: readonly HeardEntry[]): Promise<void> {
+    try {
+      for (const entry of entries) await this.#write(entry)
+    } catch {
+      for (const entry of entries) this.hear(entry)
+    }
+  }
+
   /** Resolves when everything heard so far is on record, or has to be tried again later. */
   async #written(): Promise<void> {
     if (this.#unwritten.length === 0 && this.#held.length === 0 && !this.#missed) return
@@ -205,7 +214,7 @@ class RevocationHistory {
           await this.#write(next)
           this.#unwritten.shift()
         }
-      } while (this.#takeHeld())
+      } while (!this.#closed && this.#takeHeld())
     } catch (error) {
       this.#options.onError?.(error)
       if (!this.#closed) this.#retry = setTimeout(() => void this.#written(), RETRY_MS).unref()

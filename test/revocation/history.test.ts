@@ -72,6 +72,33 @@ async function startBroker(t: TestContext, store: ReturnType<typeof startStore>)
 }
 
 describe('the history', () => {
+  it('has what is revoked now while much else is still to be written', async (t) => {
+    const store = startStore()
+    const { history, publisher } = await startBroker(t, store)
+    const { create } = store.documents
+    let letGo = (): void => {}
+    const held = new Promise<void>((resolve) => {
+      letGo = resolve
+    })
+    let created = 0
+    store.documents.create = async (...given) => {
+      if (created++ === 0) await held
+      return create.apply(store.documents, given)
+    }
+    await publisher.revoke({ target: { kind: 'task', value: 'T-0' }, ...WHY })
+    const repaired = history.repair()
+    const [made] = await history.revoke([{ target: SESSION, ...WHY }])
+    await history.undo(made!.id, WHY)
+    const { items } = await history.list({ limit: 10 })
+    assert.deepEqual(
+      items.map(({ id, undone }) => [id, undone?.by]),
+      [[made!.id, WHY.by]],
+    )
+    letGo()
+    await repaired
+    assert.equal((await history.list({ limit: 10 })).items.length, 2)
+  })
+
   it('writes down what comes after a look that found nothing to write', async (t) => {
     const { history } = await startBroker(t, startStore())
     await history.repair()
