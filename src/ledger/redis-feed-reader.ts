@@ -16,6 +16,8 @@ const BLOCK_MS = 1000
 const PAGE = 500
 const MAX_RETRY_MS = 500
 const SWEEP_EVERY_READS = 64
+/** Of heartbeats that are read together, those this much older than the last have nothing more to say. */
+const OLD_BEAT_MS = 500
 
 /**
  * Reads the feed on a connection of its own into `followers`, for ever: a connection that is lost,
@@ -100,7 +102,9 @@ async function readConnection(
       logId = id
       followers.entry(keptEntry(String(entry.i), `${entry.x} ${entry.t}`))
     }
-    for (const [id, fields] of items.get(keys.beats) ?? []) {
+    const beats = items.get(keys.beats) ?? []
+    const newestMs = msOf(beats.at(-1)?.[0])
+    for (const [id, fields] of beats) {
       const beat = fieldsOf(fields)
       if (Number(beat.n) > count) {
         if (logged.length < PAGE) throw new Error('an entry was missed')
@@ -110,7 +114,8 @@ async function readConnection(
       // It was made after the last page was read, and knows fewer entries than that page had.
       if (Number(beat.n) < counted) throw new Error('the feed was begun anew')
       beatId = id
-      followers.beat(String(beat.t))
+      // Who was busy finds many: of before its start, or its stall. Holders would refuse the old ones.
+      if (newestMs - msOf(id) <= OLD_BEAT_MS) followers.beat(String(beat.t))
     }
   }
 }
@@ -136,6 +141,11 @@ async function snapshot(redis: Redis, keys: FeedKeys, followers: FanOut) {
     logId: log[0]?.[0] ?? '0-0',
     beatId: beats[0]?.[0] ?? '0-0',
   }
+}
+
+/** When Redis took it, by its own clock: only to compare with others. */
+function msOf(id = ''): number {
+  return Number.parseInt(id, 10)
 }
 
 function keptEntry(id: string, value: string): KeptEntry {

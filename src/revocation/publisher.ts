@@ -48,6 +48,8 @@ export class RevocationPublisher {
   readonly #times: BeatClock
   readonly #kept: KeptEntries
   readonly #started = Promise.withResolvers<void>()
+  /** The feed has been read to its end, or could not be, for the first time: before that there is nothing to say. */
+  readonly #firstRead = Promise.withResolvers<void>()
   #subscription: FeedSubscription | undefined
   #replayed = false
   #guards: string | undefined
@@ -82,12 +84,14 @@ export class RevocationPublisher {
         beat: () => undefined,
         lost: () => {
           this.#replayed = false
+          this.#firstRead.resolve()
         },
         ready: () => {
           this.#replayed = true
+          this.#firstRead.resolve()
         },
       })
-      this.#beating = this.#loop()
+      this.#beating = this.#firstRead.promise.then(() => this.#loop())
     }
     return this.#started.promise
   }
@@ -159,6 +163,7 @@ export class RevocationPublisher {
   async close(): Promise<void> {
     this.#closed = true
     clearTimeout(this.#timer)
+    this.#firstRead.resolve()
     this.#started.reject(new Error('closed before a heartbeat was sent'))
     await this.#beating
     await this.#subscription?.close()
@@ -187,6 +192,7 @@ export class RevocationPublisher {
   }
 
   async #loop(): Promise<void> {
+    if (this.#closed) return
     try {
       await this.#beat()
       this.#started.resolve()

@@ -84,6 +84,9 @@ function startBroker(t: TestContext, given: { keys?: KeySource; key?: () => Sign
 describe('a broker sends no heartbeat', () => {
   it('before it has read the feed to its end, and after a loss not before it has again', async (t) => {
     const { scene } = startBroker(t)
+    await settled()
+    assert.deepEqual([scene.beats(), scene.errors], [0, 0], 'a first reading takes its time')
+    scene.follower.lost('a test')
     await scene.failsOn()
     assert.equal(scene.beats(), 0)
     scene.follower.ready?.()
@@ -133,6 +136,14 @@ describe('a broker sends no heartbeat', () => {
     await settled()
     assert.equal(scene.beats(), before + 1)
   })
+})
+
+it('one that is closed before it has read the feed ends, and says nothing more', async (t) => {
+  const { scene, publisher } = startBroker(t)
+  await publisher.close()
+  scene.follower.ready?.()
+  await settled()
+  assert.deepEqual([scene.beats(), scene.errors], [0, 0])
 })
 
 describe('a store that lost everything is given back', () => {
