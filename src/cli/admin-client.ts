@@ -34,7 +34,11 @@ export interface AdminClient {
     path: string,
     schema: Schema<T>,
     body: object,
-    options?: { readonly key?: string },
+    options?: {
+      readonly key?: string
+      /** Gives up: for a question that something else waits for. */
+      readonly signal?: AbortSignal
+    },
   ): Promise<T>
   /** A stream of server-sent events. @throws {CliError} */
   stream(
@@ -110,7 +114,7 @@ function createClient(
     }
     const seconds = retryAfterSeconds(answer, problem)
     if (seconds !== undefined && performance.now() + seconds * 1000 < state.until) {
-      await sleep(seconds * 1000)
+      await sleep(seconds * 1000, undefined, { signal: request.signal })
       return answered(request, state)
     }
     throw problemError(answer.status, problem, { where, through })
@@ -126,13 +130,13 @@ function createClient(
         where,
       )
     },
-    async post(path, schema, body, { key } = {}) {
+    async post(path, schema, body, { key, signal } = {}) {
       const headers = {
         ...JSON_ONLY,
         'content-type': 'application/json',
         ...(key === undefined ? {} : { 'idempotency-key': key }),
       }
-      const request = { method: 'POST', path, headers, body: JSON.stringify(body) }
+      const request = { method: 'POST', path, headers, body: JSON.stringify(body), signal }
       return checked(schema, await answered(request), where)
     },
     async stream(path, { lastEventId, signal }) {

@@ -25,6 +25,8 @@ export interface Answer {
   /** The same for people; no newline at the end. */
   readonly text: string
   readonly exitCode?: 0 | 1
+  /** What stays done when the answer cannot be written. */
+  readonly done?: string
   /** All was said while it ran. */
   readonly printed?: true
 }
@@ -58,7 +60,21 @@ const EXIT_OF: Readonly<Record<CliError['code'], ExitCode>> = {
   bug: EXIT.bug,
 }
 
+/** Of the answer that is being written. */
+let done: string | undefined
+
+/**
+ * The end of a command whose answer cannot be written (a full disk). It is no "no": that code would be
+ * believed.
+ */
+export function endUnwritten(why: string): never {
+  const known = done === undefined ? '' : `; ${done}`
+  process.stderr.write(`writ: error: the answer cannot be written (${why})${printable(known)}\n`)
+  process.exit(EXIT.unavailable)
+}
+
 export function printAnswer(answer: Answer, json: boolean): void {
+  done = answer.done
   const ok = (answer.exitCode ?? EXIT.ok) === EXIT.ok
   process.exitCode = answer.exitCode ?? EXIT.ok
   if (answer.printed) return

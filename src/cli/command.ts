@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
-import { type Answer, printAnswer } from './answer.ts'
+import { type Answer, CliError, printAnswer } from './answer.ts'
+import { printable } from './text.ts'
 
 /** What a command does: its options, then its positional arguments. */
 export type Run<Options> = (options: Options, ...positional: string[]) => Promise<Answer>
@@ -31,11 +32,25 @@ export function asArgument(id: string): string {
   return id.startsWith('-') ? `-- ${id}` : id
 }
 
-/** Seconds of a duration as in `30s`, `15m`, `2h`, `7d`; undefined when it is none. */
-export function parseDuration(text: string): number | undefined {
-  const match = /^([1-9]\d{0,5})([smhd])$/.exec(text)
-  if (match === null) return undefined
-  return Number(match[1]) * (UNIT_SECONDS[match[2] ?? ''] ?? Number.NaN)
+/**
+ * Seconds of a duration as in `30s`, `15m`, `2h`, `7d`.
+ *
+ * @param examples for people
+ * @throws {CliError} usage
+ */
+export function parseDuration(text: string, examples: string): number {
+  const match = /^([1-9]\d*)([smhd])$/.exec(text)
+  const [, digits = '', unit = ''] = match ?? []
+  const shown = `"${printable(text)}"`
+  if (match === null) {
+    throw new CliError('usage', `${shown} is no duration, expected one as in ${examples}`)
+  }
+  if (digits.length > MAX_DIGITS) {
+    const most = `${'9'.repeat(MAX_DIGITS)}${unit}`
+    throw new CliError('usage', `${shown} is too long a duration, at most ${most}`)
+  }
+  return Number(digits) * (UNIT_SECONDS[unit] ?? Number.NaN)
 }
 
+const MAX_DIGITS = 6
 const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 }

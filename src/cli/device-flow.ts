@@ -8,7 +8,7 @@ import type { SenderKey } from '../token/proof.ts'
 import { CliError } from './answer.ts'
 import { NobodyAnswers } from './http.ts'
 import type { Login } from './login-file.ts'
-import { CLI_CLIENT, DEVICE_GRANT, discover, type OauthAnswer, post } from './oauth.ts'
+import { CLI_CLIENT, DEVICE_GRANT, discover, HasTrouble, type OauthAnswer, post } from './oauth.ts'
 
 /** What a person is shown. */
 export interface Prompt {
@@ -73,15 +73,20 @@ async function poll(options: DeviceFlowOptions, polling: Polling): Promise<Token
   const { wait = sleep, url, scope, key } = options
   const form = { grant_type: DEVICE_GRANT, client_id: CLI_CLIENT, device_code: polling.deviceCode }
   let seconds = polling.intervalSeconds
-  for (let waited = 0; waited < polling.lifetimeSeconds; waited += seconds) {
-    await wait(seconds * 1000)
+  let left = polling.lifetimeSeconds
+  while (left > 0) {
+    const waited = Math.min(seconds, left)
+    await wait(waited * 1000)
+    left -= waited
     let answer: OauthAnswer
     try {
       answer = await post(polling.endpoint, form, key)
     } catch (error) {
-      if (!(error instanceof NobodyAnswers)) throw error
-      // RFC 8628 §3.5: a connection that failed is a reason to ask less often, not to give up.
-      seconds = Math.min(seconds * 2, LONGEST_INTERVAL_SECONDS)
+      // RFC 8628 §3.5: a connection that failed is a reason to ask less often, not to give up. So is a
+      // server that is restarted, or a proxy that does not reach it: the code is good all the same.
+      if (!(error instanceof NobodyAnswers || error instanceof HasTrouble)) throw error
+      const told = error instanceof HasTrouble ? (error.retryAfterSeconds ?? 0) : 0
+      seconds = Math.max(Math.min(seconds * 2, LONGEST_INTERVAL_SECONDS), told)
       continue
     }
     if (answer.error === undefined) return tokensOf(answer.body, scope, url)

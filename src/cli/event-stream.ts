@@ -12,6 +12,12 @@ const LONGEST_WAIT_MS = 10_000
 /** It is sent back in a header. */
 const EVENT_ID = /^[\x20-\x7e]{0,1024}$/
 
+export interface Following {
+  readonly signal: AbortSignal
+  /** Hears why it was not answered, each time that it is asked again. */
+  readonly onBreak?: (why: string) => void
+}
+
 /**
  * Yields events until `signal` is aborted. After a break it goes on where it was; `onBreak` hears of it.
  *
@@ -19,7 +25,7 @@ const EVENT_ID = /^[\x20-\x7e]{0,1024}$/
  */
 export async function* followEvents(
   admin: AdminClient,
-  options: { readonly signal: AbortSignal; readonly onBreak?: (why: string) => void },
+  options: Following,
 ): AsyncGenerator<StreamedEvent> {
   const { signal } = options
   let lastEventId: string | undefined
@@ -47,13 +53,41 @@ export async function* followEvents(
       // A broker ends streams in which it is asked anew who listens: that is no trouble.
     } catch (error) {
       if (signal.aborted) return
-      if (error instanceof NotUnderstood) throw error
-      if (error instanceof CliError && error.code !== 'unavailable') throw error
-      options.onBreak?.(error instanceof Error ? error.message : String(error))
+      tell(error, options)
     } finally {
       clearTimeout(timer)
     }
     await sleep(waitMs, undefined, { signal }).catch(() => undefined)
     waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)
   }
+}
+
+/**
+ * Asks again for as long as nobody answers, until `signal` is aborted.
+ *
+ * @throws {CliError} as `followEvents`
+ */
+export async function untilDone(run: () => Promise<void>, options: Following): Promise<void> {
+  const { signal } = options
+  for (
+    let waitMs = FIRST_WAIT_MS;
+    !signal.aborted;
+    waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)
+  ) {
+    try {
+      return await run()
+    } catch (error) {
+      if (signal.aborted) return
+      if (!(error instanceof CliError)) throw error
+      tell(error, options)
+    }
+    await sleep(waitMs, undefined, { signal }).catch(() => undefined)
+  }
+}
+
+/** @throws what asking again would not change */
+function tell(error: unknown, { onBreak }: Following): void {
+  if (error instanceof NotUnderstood) throw error
+  if (error instanceof CliError && error.code !== 'unavailable') throw error
+  onBreak?.(error instanceof Error ? error.message : String(error))
 }

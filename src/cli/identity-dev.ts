@@ -1,5 +1,5 @@
 import { rm, writeFile } from 'node:fs/promises'
-import { extname, join } from 'node:path'
+import { dirname, extname, join } from 'node:path'
 import type { Command } from 'commander'
 import {
   createDevelopmentDomain,
@@ -8,6 +8,7 @@ import {
 } from '../identity/development.ts'
 import { type Answer, CliError } from './answer.ts'
 import { finish, parseDuration } from './command.ts'
+import { makeDirectory } from './make-directory.ts'
 
 interface Options {
   directory: string
@@ -42,18 +43,15 @@ export function addDev(identity: Command): void {
   finish(dev, EXAMPLE, issueDevelopmentSvid)
 }
 
-const EXAMPLE = `writ identity dev --audience http://127.0.0.1:4470 --output svid.jwt
-  writ identity dev --x509 --path /agents/report-bot --output svid.pem
+const EXAMPLE = `writ identity dev --audience http://127.0.0.1:4470 --output var/svid.jwt
+  writ identity dev --x509 --path /agents/report-bot --output var/svid.pem
 
 The trust domain is made once and used from then on; a broker trusts it by its bundle document. A JWT-SVID
 goes to --output or into a pipe; a certificate and its key go to two files. No file is ever overwritten.`
 
 /** A credential goes to a file or into a pipe, never onto a screen and never among other output. */
 async function issueDevelopmentSvid(options: Options): Promise<Answer> {
-  const lifetimeSeconds = parseDuration(options.lifetime)
-  if (lifetimeSeconds === undefined) {
-    throw new CliError('usage', `"${options.lifetime}" is no duration, expected one as in 5m`)
-  }
+  const lifetimeSeconds = parseDuration(options.lifetime, '5m or 1h')
   return options.x509
     ? await issueX509(options, lifetimeSeconds)
     : await issueJwt(options, lifetimeSeconds)
@@ -129,11 +127,15 @@ async function issuing<T>(issued: Promise<T>): Promise<T> {
 }
 
 async function writeNew(file: string, text: string): Promise<void> {
-  await writeFile(file, text, { flag: 'wx', mode: 0o600 }).catch((error) => {
-    throw new CliError('usage', `cannot write ${file} (${error.code})`, {
+  try {
+    await makeDirectory(dirname(file), 0o700)
+    await writeFile(file, text, { flag: 'wx', mode: 0o600 })
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw new CliError('usage', `cannot write ${file} (${code})`, {
       hint: 'an existing file is never overwritten',
     })
-  })
+  }
 }
 
 async function openOrCreate(options: Options): Promise<DevelopmentDomain> {

@@ -25,7 +25,7 @@ export function addInspect(identity: Command): void {
   )
 }
 
-const EXAMPLE = `writ identity inspect --config config/writ.yaml svid.jwt
+const EXAMPLE = `writ identity inspect --config config/writ.yaml var/svid.jwt
 
 Reads a JWT-SVID, a Kubernetes, GitHub or OpenID Connect token, a user's token, an ID-JAG, a delegation
 token, a client's assertion, or certificates in PEM (the leaf first); from a file or standard input,

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Command } from 'commander'
 import { type KeyState, newKeys, rotateKeys, type SigningAlgorithm } from '../mint/keys.ts'
 import { type Answer, CliError } from './answer.ts'
 import { addGroup, finish, parseDuration } from './command.ts'
+import { makeDirectory } from './make-directory.ts'
 import { type ConfigOption, configured, readConfig, withConfig } from './settings.ts'
 import { instant, table } from './text.ts'
 
@@ -74,7 +75,7 @@ async function makeNonceSecret(file: string | undefined): Promise<string | undef
   if (file === undefined) return undefined
   const secret = `${randomBytes(32).toString('base64url')}\n`
   try {
-    await mkdir(dirname(file), { recursive: true, mode: 0o700 })
+    await makeDirectory(dirname(file), 0o700)
     await writeFile(file, secret, { flag: 'wx', mode: 0o600 })
     return file
   } catch (error) {
@@ -87,10 +88,7 @@ async function makeNonceSecret(file: string | undefined): Promise<string | undef
 
 async function publishNextKey(options: RotateOptions): Promise<Answer> {
   const algorithm = parseAlgorithm(options.algorithm)
-  const publishSeconds = options.publish === '0s' ? 0 : parseDuration(options.publish ?? '5m')
-  if (publishSeconds === undefined) {
-    throw new CliError('usage', `"${options.publish}" is no duration, expected one as in 5m`)
-  }
+  const publishSeconds = options.publish === '0s' ? 0 : parseDuration(options.publish ?? '5m', '5m')
   const directory = options.directory ?? (await readConfig(options)).keys.directory
   const now = Date.now() / 1000
   const state = await configured(() =>

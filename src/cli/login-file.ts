@@ -5,13 +5,14 @@
  */
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import { type FileHandle, mkdir, open, rename, stat, unlink } from 'node:fs/promises'
+import { type FileHandle, open, rename, stat, unlink } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import { isJsonObject, type Json, type JsonObject, parseJson } from '../lib/json.ts'
 import { importSenderKey } from '../token/proof.ts'
 import { CliError } from './answer.ts'
 import { whileLocked } from './file-lock.ts'
+import { makeDirectory } from './make-directory.ts'
 
 /** A sign-in at one broker. Times are seconds since the epoch. */
 export interface Login {
@@ -116,7 +117,7 @@ function isKey(jwk: JsonObject): boolean {
  * @throws {CliError} configuration, when it cannot be written
  */
 export async function writeLogins(directory: string, logins: Logins): Promise<void> {
-  await makeDirectory(directory)
+  await makePrivate(directory)
   await write(join(directory, NAME), logins).catch((error: NodeJS.ErrnoException) => {
     throw unwritable(directory, error)
   })
@@ -144,14 +145,14 @@ async function write(path: string, { current, logins }: Logins): Promise<void> {
  * @throws {CliError} unavailable, when another command does not let go of them
  */
 export async function whileLoginsLocked<T>(directory: string, run: () => Promise<T>): Promise<T> {
-  await makeDirectory(directory)
+  await makePrivate(directory)
   const busy = 'another writ command is signing in all this time'
   return await whileLocked(join(directory, 'lock'), busy, run)
 }
 
 /** @throws {CliError} configuration, when it cannot be made, or others may write into it */
-async function makeDirectory(directory: string): Promise<void> {
-  const { mode } = await mkdir(directory, { recursive: true, mode: 0o700 })
+async function makePrivate(directory: string): Promise<void> {
+  const { mode } = await makeDirectory(directory, 0o700)
     .then(() => stat(directory))
     .catch((error: NodeJS.ErrnoException) => {
       throw unwritable(directory, error)

@@ -19,15 +19,16 @@ if (major < NEEDED[0] || (major === NEEDED[0] && minor < NEEDED[1])) {
   process.emitWarning = (warning: string | Error, ...rest: unknown[]) => {
     if (!String(warning).startsWith('SQLite is an experimental')) emitWarning(warning, ...rest)
   }
-  // A reader that has seen enough (`writ … | head`) is no error.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error
-    process.exit()
+  // A broker reads again at this signal, and one that is only starting has nothing to read again yet.
+  if (process.argv[2] === 'serve') process.on('SIGHUP', () => undefined)
+  const { endUnwritten } = await import('./answer.ts')
+  process.stdout.on('error', ({ code, message }: NodeJS.ErrnoException) => {
+    // A reader that has seen enough (`writ … | head`) is no error.
+    if (code === 'EPIPE') process.exit()
+    endUnwritten(code ?? message)
   })
   // Nobody may read what is said on the side; the answer, and the code that says how it ended, stand.
-  process.stderr.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error
-  })
+  process.stderr.on('error', () => undefined)
   const { run } = await import('./program.ts')
   await run(process.argv)
 }

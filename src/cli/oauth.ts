@@ -24,6 +24,16 @@ export interface OauthAnswer {
   readonly retryAfterSeconds: number | undefined
 }
 
+/** The server, or a proxy before it, has trouble of its own: the same may be answered later. */
+export class HasTrouble extends CliError {
+  readonly retryAfterSeconds: number | undefined
+
+  constructor(url: string, status: number, retryAfterSeconds: number | undefined) {
+    super('unavailable', `${new URL(url).origin} answered ${status}`)
+    this.retryAfterSeconds = retryAfterSeconds
+  }
+}
+
 /** @throws {CliError} usage, unless it is an origin that tokens may be sent to */
 export function parseAdminUrl(text: string): string {
   try {
@@ -72,7 +82,7 @@ function notHere(url: string, why: string): CliError {
 /**
  * Sends a form with a proof of the key, again with the nonce when one is asked for (RFC 9449 §8).
  *
- * @throws {CliError} unavailable
+ * @throws {NobodyAnswers}; {HasTrouble}; {CliError} unavailable
  */
 export async function post(
   url: string,
@@ -98,11 +108,13 @@ export async function post(
   if (error === 'use_dpop_nonce' && demanded !== undefined && nonce === undefined) {
     return post(url, form, key, demanded)
   }
-  if (answer.status >= 500 || body === undefined) {
+  const retryAfter = Number(answer.header('retry-after'))
+  const retryAfterSeconds = retryAfter > 0 ? retryAfter : undefined
+  if (answer.status >= 500) throw new HasTrouble(url, answer.status, retryAfterSeconds)
+  if (body === undefined) {
     throw new CliError('unavailable', `${new URL(url).origin} answered ${answer.status}`)
   }
-  const retryAfter = Number(answer.header('retry-after'))
-  return { body, error, retryAfterSeconds: retryAfter > 0 ? retryAfter : undefined }
+  return { body, error, retryAfterSeconds }
 }
 
 /** Undefined for anything but a JSON object; an empty body counts as an empty one. */

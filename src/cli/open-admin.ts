@@ -20,6 +20,14 @@ export function withAdmin(command: Command): Command {
   )
 }
 
+/** The options that name the broker, for a command that is to be copied and to ask the same one. */
+export function sameBroker({ config, url }: AdminOptions): string[] {
+  return [
+    ...(config === undefined ? [] : ['--config', config]),
+    ...(url === undefined ? [] : ['--url', url]),
+  ]
+}
+
 /**
  * @throws {CliError} refused: nobody is signed in; configuration; unavailable: there is no broker to ask
  */

@@ -3,7 +3,7 @@ import type { AdminClient, Query, Schema } from './admin-client.ts'
 import { CliError } from './answer.ts'
 import { printable } from './text.ts'
 
-const MOST = 10_000
+export const MOST = 10_000
 /** The API's own. */
 const PAGE = 200
 /** A search may end before it has found anything, and goes on from there. */

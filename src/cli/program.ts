@@ -1,6 +1,7 @@
+import { readFile } from 'node:fs/promises'
 import { Command, CommanderError } from 'commander'
 import { Refusal } from '../refusal.ts'
-import { CliError, EXIT, printError } from './answer.ts'
+import { type Answer, CliError, EXIT, printAnswer, printError } from './answer.ts'
 import { addCatalogue } from './catalogue.ts'
 import { addIdentity } from './identity.ts'
 import { addKeys } from './keys.ts'
@@ -39,6 +40,7 @@ One token, one caller, one MCP action, once.
 Options of every command:
   --json     print exactly one JSON object
   -h, --help
+  --version  of this command; by itself
 
 Example:
   writ revoke 'agent:spiffe://corp.example/agents/*' --reason 'key leaked' --for 1h
@@ -76,6 +78,7 @@ export async function run(argv: readonly string[]): Promise<void> {
   const end = argv.indexOf('--')
   const json = argv.slice(0, end === -1 ? undefined : end).includes('--json')
   try {
+    if (argv[2] === '--version') return printAnswer(await version(), json)
     const root = program()
     if (argv.length <= 2) {
       throw new CliError('usage', 'no command was given', { hint: 'run writ --help' })
@@ -88,6 +91,14 @@ export async function run(argv: readonly string[]): Promise<void> {
     }
     printError(toCliError(error), json)
   }
+}
+
+/** The package is two levels above, of the sources and of what is built from them. */
+async function version(): Promise<Answer> {
+  const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8')
+  const { version } = JSON.parse(text) as { version: string }
+  const node = process.versions.node
+  return { json: { version, node }, text: `writ ${version} (Node ${node})` }
 }
 
 /** Every error a command may end with, in one place. */

@@ -7,20 +7,28 @@ import {
   revocation,
   revocationDetail,
 } from '../admin/schemas.ts'
+import { commandOf } from '../admin/shell.ts'
 import { TARGET_KINDS } from '../revocation/target.ts'
 import { targetText } from '../revocation/target-text.ts'
 import { type Answer, CliError } from './answer.ts'
 import { type Column, columns, when } from './columns.ts'
 import { addGroup, asArgument, finish } from './command.ts'
-import { type AdminOptions, openAdmin, withAdmin } from './open-admin.ts'
+import { type AdminOptions, openAdmin, sameBroker, withAdmin } from './open-admin.ts'
 import { parseLimit, readPages } from './pages.ts'
 import { instant, printable, table } from './text.ts'
+import { revocationOf } from './which.ts'
 
 interface ListOptions extends AdminOptions {
   state?: string
   kind?: string
   text?: string
   limit?: string
+}
+
+interface Doer {
+  readonly by: string
+  /** Of a person that the broker knows. */
+  readonly byName?: string | undefined
 }
 
 const STATES = ['live', 'ended', 'undone']
@@ -35,11 +43,11 @@ export function addRevocations(root: Command): void {
     .option('--limit <n>', 'at most so many, up to 10000', '50')
   finish(list, 'writ revocations list --state live', listRevocations)
   const show = withAdmin(revocations.command('show'))
-    .argument('<id>')
+    .argument('<id>', 'its id, or as much of the beginning as says which')
     .description('one revocation, and which brokers and verifiers have it')
   finish(show, 'writ revocations show 9Jx0aYq3b1mN7cVwZ5tR2g', showRevocation)
   const undo = withAdmin(revocations.command('undo'))
-    .argument('<id>')
+    .argument('<id>', 'its id, or as much of the beginning as says which')
     .description('end a revocation before its time, everywhere')
     .requiredOption('--reason <text>', 'why, for the record')
   finish(
@@ -79,36 +87,49 @@ function columnsAt(now: number): readonly Column<Revocation>[] {
     { title: 'STATE', value: ({ state }) => state, cut: 'never' },
     { title: 'TARGET', value: ({ target }) => targetText(target), cut: 'middle' },
     { title: 'MADE', value: ({ at }) => when(at, now), cut: 'never' },
-    { title: 'BY', value: ({ by }) => by, cut: 'middle' },
+    { title: 'BY', value: ({ by, byName }: Doer) => byName ?? by, cut: 'middle' },
     { title: 'HAD', value: ({ holders }) => `${holders.holding}/${holders.all}`, cut: 'never' },
   ]
 }
 
 async function showRevocation(options: AdminOptions, id = ''): Promise<Answer> {
   const admin = await openAdmin(options)
-  const found = await admin.get(`/v1/revocations/${encodeURIComponent(id)}`, revocationDetail)
-  return { json: { revocation: found }, text: detailText(found, Date.now() / 1000) }
+  const whole = await revocationOf(admin, id)
+  const found = await admin.get(`/v1/revocations/${encodeURIComponent(whole)}`, revocationDetail)
+  return { json: { revocation: found }, text: detailText(found, Date.now() / 1000, options) }
 }
 
-function detailText(found: RevocationDetail, now: number): string {
+function detailText(found: RevocationDetail, now: number, asked: AdminOptions): string {
   const { holders, undone, until } = found
+  const silent = holders.items.filter((one) => one.silent && !one.holds).length
   const facts = table([
     ['id', found.id],
     ['target', targetText(found.target)],
     ['state', found.state],
     ['reason', found.reason],
-    ['by', found.by],
+    ['by', whoDid(found)],
     ['made', instant(found.at, now)],
     ['ends', until === undefined ? 'never' : instant(until, now)],
-    ['undone', undone && `${instant(undone.at, now)} by ${undone.by}: ${undone.reason}`],
-    ['had by', `${holders.holding} of ${holders.all} holders that are heard from`],
+    ['undone', undone && `${instant(undone.at, now)} by ${whoDid(undone)}: ${undone.reason}`],
     [
-      'undo it',
-      found.canUndo ? `writ revocations undo --reason … ${asArgument(found.id)}` : undefined,
+      'had by',
+      `${holders.holding} of ${holders.all} holders that are heard from${silent === 0 ? '' : `; ${silent} silent`}`,
     ],
+    ['undo it', found.canUndo ? undoCommand(found.id, asked) : undefined],
   ])
   if (holders.items.length === 0) return facts
   return [facts, '', columns(holders.items, holderColumns(now))].join('\n')
+}
+
+/** The reason is for a person to say. */
+function undoCommand(id: string, asked: AdminOptions): string {
+  const options = commandOf(...sameBroker(asked))
+  return ['writ revocations undo --reason …', options, asArgument(id)].filter(Boolean).join(' ')
+}
+
+/** A name is what a person is called; the id says that it is a person. */
+function whoDid({ by, byName }: Doer): string {
+  return byName === undefined ? by : `${byName} (${by})`
 }
 
 function holderColumns(
@@ -128,11 +149,13 @@ async function undoRevocation(
   id = '',
 ): Promise<Answer> {
   const admin = await openAdmin(options)
-  const path = `/v1/revocations/${encodeURIComponent(id)}/undo`
+  const whole = await revocationOf(admin, id)
+  const path = `/v1/revocations/${encodeURIComponent(whole)}/undo`
   const key = randomUUID()
   const undone = await admin.post(path, revocation, { reason: options.reason }, { key })
   return {
     json: { revocation: undone },
     text: `undone: ${printable(targetText(undone.target))} is not stopped by this any more`,
+    done: `it is undone: ${undone.id}`,
   }
 }

@@ -6,7 +6,12 @@ import type { AdminClient } from './admin-client.ts'
 
 export interface Held {
   readonly all: boolean
-  readonly json: { readonly holding: number; readonly all: number; readonly missing: string[] }
+  readonly json: {
+    readonly holding: number
+    readonly all: number
+    readonly missing: string[]
+    readonly silent: string[]
+  }
   readonly text: string
 }
 
@@ -33,6 +38,7 @@ export async function waitForHolders(
 /** What all of them together are held by: the fewest. */
 async function look(admin: AdminClient, revocations: readonly Revocation[]): Promise<Held> {
   const missing = new Map<string, string>()
+  const silent = new Map<string, string>()
   let holding = Number.POSITIVE_INFINITY
   let all = 0
   for (const { id } of revocations) {
@@ -43,14 +49,25 @@ async function look(admin: AdminClient, revocations: readonly Revocation[]): Pro
     holding = Math.min(holding, holders.holding)
     all = Math.max(all, holders.all)
     for (const one of holders.items) {
-      if (!one.holds && !one.silent) missing.set(one.id, one.server ?? one.kind)
+      if (!one.holds) (one.silent ? silent : missing).set(one.id, one.server ?? one.kind)
     }
   }
-  const lacking = [...missing].map(([id, what]) => `${id} (${what})`)
-  const text = `${holding} of ${all} holders`
   return {
     all: missing.size === 0,
-    json: { holding, all, missing: [...missing.keys()] },
-    text: lacking.length === 0 ? text : `${text}; not by ${lacking.slice(0, 5).join(', ')}`,
+    json: { holding, all, missing: [...missing.keys()], silent: [...silent.keys()] },
+    text: [
+      `${holding} of ${all} holders`,
+      ...(missing.size === 0 ? [] : [`not by ${named(missing)}`]),
+      ...(silent.size === 0 ? [] : [`${silent.size} silent: ${named(silent)}; ${SILENT}`]),
+    ].join('; '),
   }
+}
+
+/** If it runs at all: nobody knows. */
+const SILENT = 'a silent one refuses everything once it hears nothing'
+const NAMED = 5
+
+function named(holders: ReadonlyMap<string, string>): string {
+  const texts = [...holders].slice(0, NAMED).map(([id, what]) => `${id} (${what})`)
+  return [...texts, ...(holders.size > NAMED ? ['…'] : [])].join(', ')
 }

@@ -1,52 +1,54 @@
 import { randomUUID } from 'node:crypto'
 import type { Command } from 'commander'
-import type { Revocation, Target } from '../revocation/target.ts'
-import { parseTargetText, TARGET_TEXT_HINT, targetText } from '../revocation/target-text.ts'
+import type { Revocation } from '../revocation/target.ts'
+import { targetText } from '../revocation/target-text.ts'
 import type { AdminClient } from './admin-client.ts'
 import { type Answer, CliError } from './answer.ts'
-import { finish, parseDuration } from './command.ts'
+import { finish } from './command.ts'
 import { userName } from './control.ts'
-import { type AdminOptions, brokerHere, configHere, openAdmin, withAdmin } from './open-admin.ts'
+import { brokerHere, configHere, type Here, openAdmin, withAdmin } from './open-admin.ts'
+import {
+  allHits,
+  countHits,
+  type Hits,
+  hitsOf,
+  idle,
+  preview,
+  warnOfIdle,
+} from './revoke-preview.ts'
 import { type Held, waitForHolders } from './revoke-wait.ts'
+import { parseWish, type RevokeOptions, type Wish } from './revoke-wish.ts'
 import { instant, printable, table } from './text.ts'
+import { wholeTargets } from './which.ts'
 
-interface Options extends AdminOptions {
-  reason: string
-  for?: string
-  until?: string
-  dryRun?: boolean
-  wait?: boolean
-}
-
-/** What is to be stopped, by whom and until when. */
-interface Wish {
-  readonly targets: readonly Target[]
-  readonly reason: string
-  readonly until?: number
-}
+/** Who does it: a broker that is asked, or this process, with the keys and the store of a configuration. */
+type Way =
+  | { readonly admin: AdminClient; readonly config?: undefined }
+  | { readonly admin?: undefined; readonly config: NonNullable<Here['config']> }
 
 interface Done {
   readonly revocations: readonly Revocation[]
   readonly through: 'broker' | 'url' | 'store'
   readonly where: string
+  readonly hits?: Hits | undefined
 }
 
 export function addRevoke(root: Command): void {
   const revoke = withAdmin(root.command('revoke'))
     .argument(
       '<target...>',
-      'jti:…, session:…, agent:… (with /* at the end: all beneath), principal:…, task:…, key:…, server:…, issuer:…, before:…',
+      'jti:…, session:… (or the beginning of its id), agent:… (with /* at the end: all beneath), principal:…, task:…, key:…, server:…, issuer:…, before:…',
     )
     .description(
       'stop tokens, sessions, agents, principals, tasks, keys, servers or issuers, everywhere',
     )
-    .option('--reason <text>', 'why, for the record', 'not given')
+    .option('--reason <text>', 'why, for the record')
     .option('--for <duration>', 'end it by itself after 15m, 2h, 7d …; without, it never ends')
     .option('--until <time>', 'end it by itself at this time, as in 2026-01-31T08:00:00Z')
     .option('--dry-run', 'only say what it would stop')
     .option('--wait', 'until every verifier and broker that is heard from has it')
   const example = "writ revoke 'agent:spiffe://corp.example/agents/*' --for 1h --wait"
-  finish(revoke, example, (options: Options, targets) =>
+  finish(revoke, example, (options: RevokeOptions, targets) =>
     revokeTargets(options, [targets ?? []].flat()),
   )
 }
@@ -56,121 +58,78 @@ export function addRevoke(root: Command): void {
  * into the configured store by this process, so that brokers elsewhere (Redis) and the next start
  * (SQLite) find them.
  */
-async function revokeTargets(options: Options, texts: readonly string[]): Promise<Answer> {
+async function revokeTargets(options: RevokeOptions, texts: readonly string[]): Promise<Answer> {
   const now = Date.now() / 1000
-  const targets = texts.map(targetOf)
-  const wish: Wish = { targets, reason: options.reason, ...untilOf(options, now) }
-  if (options.dryRun) return await preview(await openAdmin(options), targets)
-  const { done, admin } = await revoke(options, wish)
-  if (!options.wait) return answerOf(done, now)
-  if (admin === undefined) {
+  const asked = parseWish(options, texts, now)
+  const way = options.dryRun ? { admin: await openAdmin(options) } : await wayOf(options)
+  const wish = { ...asked, targets: await wholeTargets(way.admin, asked.targets) }
+  if (way.admin === undefined) {
+    const done = await throughStore(way.config, wish)
+    if (!options.wait) return answerOf(done, now)
     const hint = 'they have it when a broker runs; without --wait the command ends here'
     throw new CliError('unavailable', 'it is revoked, but no broker runs here to ask who has it', {
       hint,
     })
   }
-  return answerOf(done, now, await waitForHolders(admin, done.revocations))
+  if (options.dryRun) return await preview(way.admin, options, wish.targets)
+  const hits = await countHits(way.admin, wish.targets)
+  const done = { ...(await throughApi(way.admin, wish)), hits }
+  warnOfIdle(idle(hits, wish.targets))
+  if (!options.wait) return answerOf(done, now)
+  return answerOf(done, now, await waitForHolders(way.admin, done.revocations))
 }
 
-async function revoke(
-  options: Options,
-  wish: Wish,
-): Promise<{ done: Done; admin: AdminClient | undefined }> {
-  if (options.url !== undefined) return await throughApi(await openAdmin(options), wish)
+async function wayOf(options: RevokeOptions): Promise<Way> {
+  if (options.url !== undefined) return { admin: await openAdmin(options) }
   const { config } = await configHere(options)
-  if (config === undefined) return await throughApi(await openAdmin(options), wish)
+  if (config === undefined) return { admin: await openAdmin(options) }
   const admin = await brokerHere(config)
-  if (admin !== undefined) return await throughApi(admin, wish)
+  return admin === undefined ? { config } : { admin }
+}
+
+async function throughStore(config: NonNullable<Here['config']>, wish: Wish): Promise<Done> {
   const { publishRevocations } = await import('./publish.ts')
   const { targets, ...why } = wish
   const by = `cli:${userName()}`
   const requests = targets.map((target) => ({ target, ...why, by }))
   const revocations = await publishRevocations(config, requests)
-  const where = 'the store; no broker runs here'
-  return { done: { revocations, through: 'store', where }, admin: undefined }
+  return { revocations, through: 'store', where: 'the store; no broker runs here' }
 }
 
-async function throughApi(admin: AdminClient, wish: Wish) {
+async function throughApi(admin: AdminClient, wish: Wish): Promise<Done> {
   const { listOf, revocation } = await import('../admin/schemas.ts')
   // One key for all attempts: what was done by one whose answer was lost is not done again.
   const key = randomUUID()
   const { items } = await admin.post('/v1/revocations', listOf(revocation), wish, { key })
   const { through, where } = admin
-  return { done: { revocations: items as Revocation[], through, where }, admin }
+  return { revocations: items as Revocation[], through, where }
 }
 
-function answerOf({ revocations, through, where }: Done, now: number, held?: Held): Answer {
-  const lines = revocations.map(({ id, target, until }) =>
+function answerOf({ revocations, through, where, hits }: Done, now: number, held?: Held): Answer {
+  const targets = revocations.map(({ target }) => target)
+  const lines = revocations.map(({ id, target, until }, at) =>
     [
       `revoked ${printable(targetText(target))}`,
       table([
         ['id', id],
         ['ends', until === undefined ? 'never' : instant(until, now)],
+        ['hits', hitsOf(hits, at, target)],
       ]),
     ].join('\n'),
   )
   const facts = table([
+    ['hits', allHits(hits, targets)],
     ['through', where],
     ['had by', held?.text],
   ])
   return {
-    json: { revocations, through, ...(held === undefined ? {} : { holders: held.json }) },
+    json: {
+      ...{ revocations, through, hits: hits?.sessions ?? null },
+      ...(hits?.each === undefined ? {} : { each: hits.each }),
+      ...(held === undefined ? {} : { holders: held.json }),
+    },
     text: [...lines, facts].join('\n'),
     exitCode: held === undefined || held.all ? 0 : 1,
+    done: `it is revoked: ${revocations.map(({ id }) => id).join(', ')}`,
   }
-}
-
-async function preview(admin: AdminClient, targets: readonly Target[]): Promise<Answer> {
-  const { preview: schema } = await import('../admin/schemas.ts')
-  const found = await admin.post('/v1/revocations/preview', schema, { targets })
-  const { sessions, workloads, servers, wide, command } = found
-  const few = (texts: readonly string[]) =>
-    texts.length === 0
-      ? undefined
-      : [...texts.slice(0, 10), ...(texts.length > 10 ? ['…'] : [])].join(', ')
-  return {
-    json: { preview: found },
-    text: [
-      `this would stop ${sessions} live ${sessions === 1 ? 'session' : 'sessions'}`,
-      table([
-        ['agents', few(workloads)],
-        ['at', few(servers)],
-        ['needs', wide ? 'a touch of a passkey, from people' : undefined],
-        ['to do it', command],
-      ]),
-    ].join('\n'),
-  }
-}
-
-/** @throws {CliError} usage */
-function targetOf(text: string): Target {
-  try {
-    return parseTargetText(text)
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error
-    const message = `"${printable(text)}" is no target: ${error.message}`
-    throw new CliError('usage', message, { hint: TARGET_TEXT_HINT })
-  }
-}
-
-function untilOf(options: Options, now: number): { until?: number } {
-  const { for: duration, until } = options
-  if (duration !== undefined && until !== undefined) {
-    throw new CliError('usage', 'give --for or --until, and not both')
-  }
-  if (until !== undefined) return { until: instantOf(until, now) }
-  if (duration === undefined) return {}
-  const seconds = parseDuration(duration)
-  if (seconds !== undefined) return { until: Math.ceil(now + seconds) }
-  const shown = printable(duration)
-  throw new CliError('usage', `"${shown}" is no duration, expected one as in 15m, 2h or 7d`)
-}
-
-function instantOf(text: string, now: number): number {
-  const whole = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/.test(text)
-  const seconds = whole ? Date.parse(text) / 1000 : Number.NaN
-  if (seconds > now) return seconds
-  throw new CliError('usage', `"${printable(text)}" is no time to come`, {
-    hint: 'as in 2026-01-31T08:00:00Z, or with +01:00 instead of Z',
-  })
 }

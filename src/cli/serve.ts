@@ -48,12 +48,20 @@ function flagsOf({ listen, admin }: Options): Record<string, unknown> {
 }
 
 async function serveUntilStopped(options: Options): Promise<Answer> {
+  let askedToReload = false
+  const remember = () => {
+    askedToReload = true
+  }
+  process.on('SIGHUP', remember)
   const config = await readConfig(options, flagsOf(options))
   const log = await openLog()
   for (const note of config.notes) log.warn(note)
   const { startBroker } = await import('./broker.ts')
   const running = await startBroker(config, { log })
   stopOnSignals(running, log)
+  process.off('SIGHUP', remember)
+  // What had been read by then may be what has changed.
+  if (askedToReload) void running.reload()
   return ready(config, running)
 }
 

@@ -6,7 +6,7 @@ import { type AdminClient, understood } from './admin-client.ts'
 import type { Answer } from './answer.ts'
 import { shorten, terminalWidth } from './columns.ts'
 import { finish } from './command.ts'
-import { followEvents } from './event-stream.ts'
+import { followEvents, untilDone } from './event-stream.ts'
 import { type AdminOptions, openAdmin } from './open-admin.ts'
 import { readPages } from './pages.ts'
 import { lastOf, queryOf, type SessionFilters, whoOf } from './sessions.ts'
@@ -52,8 +52,9 @@ async function follow(admin: AdminClient, options: Options): Promise<void> {
   // Whoever reads has gone: there is nobody to tell.
   process.stdout.once('close', () => stop.abort())
   const onBreak = (why: string) => process.stderr.write(`writ: ${printable(why)}; trying again\n`)
-  for await (const { event, data } of followEvents(admin, { signal, onBreak })) {
-    if (event === 'reset') await readAll()
+  const again = { signal, onBreak }
+  for await (const { event, data } of followEvents(admin, again)) {
+    if (event === 'reset') await untilDone(readAll, again)
     if (event !== 'session') continue
     tell(understood(session, data, admin.where))
   }

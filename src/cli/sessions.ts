@@ -3,14 +3,14 @@ import { searchedPageOf } from '../admin/schemas/values.ts'
 import { type Session, type SessionDetail, session, sessionDetail } from '../admin/schemas.ts'
 import { commandOf } from '../admin/shell.ts'
 import { targetText } from '../revocation/target-text.ts'
-import type { AdminClient } from './admin-client.ts'
 import { type Answer, CliError } from './answer.ts'
 import { type Column, columns, when } from './columns.ts'
 import { addGroup, finish, parseDuration } from './command.ts'
-import { type AdminOptions, openAdmin, withAdmin } from './open-admin.ts'
+import { type AdminOptions, openAdmin, sameBroker, withAdmin } from './open-admin.ts'
 import { parseLimit, readPages } from './pages.ts'
 import { addWatch } from './sessions-watch.ts'
 import { instant, printable, table } from './text.ts'
+import { sessionOf } from './which.ts'
 
 export interface SessionFilters {
   state?: string
@@ -67,11 +67,7 @@ export function queryOf(filters: SessionFilters, now: number) {
   if (state !== undefined && !['live', 'idle', 'stopped'].includes(state)) {
     throw new CliError('usage', `"${printable(state)}" is no state: live, idle or stopped`)
   }
-  const seconds = seen === undefined ? undefined : parseDuration(seen)
-  if (seen !== undefined && seconds === undefined) {
-    throw new CliError('usage', `"${printable(seen)}" is no duration, expected one as in 15m or 2h`)
-  }
-  const since = seconds === undefined ? undefined : Math.floor(now - seconds)
+  const since = seen === undefined ? undefined : Math.floor(now - parseDuration(seen, '15m or 2h'))
   return { state, workload, beneath, principal, server, task, address, text, since }
 }
 
@@ -120,29 +116,19 @@ export function lastOf({ lastAction }: Session): string {
 
 async function showSession(options: AdminOptions, named = ''): Promise<Answer> {
   const admin = await openAdmin(options)
-  const id = await wholeId(admin, named)
+  const id = await sessionOf(admin, named)
   const found = await admin.get(`/v1/sessions/${encodeURIComponent(id)}`, sessionDetail)
-  return { json: { session: found }, text: detailText(found, Date.now() / 1000) }
+  return { json: { session: found }, text: detailText(found, Date.now() / 1000, options) }
 }
 
-/** @throws {CliError} refused, when the beginning of an id is of none or of several */
-async function wholeId(admin: AdminClient, named: string): Promise<string> {
-  if (named.length >= 43 || named.length < 4) return named
-  const page = searchedPageOf(session)
-  const query = { text: named }
-  const { items } = await readPages(admin, '/v1/sessions', page, { query, limit: 200 })
-  const found = items.filter(({ id }) => id.startsWith(named))
-  const [only] = found
-  if (only !== undefined && found.length === 1) return only.id
-  if (found.length === 0) return named
-  throw new CliError('refused', `${found.length} sessions begin with "${printable(named)}"`, {
-    hint: 'give more of the id; writ sessions list --json has it whole',
-  })
-}
-
-/** Ids are what somebody else calls itself: what is to be copied into a shell has to be quoted. */
-export function detailText(found: SessionDetail, now: number): string {
+/**
+ * Ids are what somebody else calls itself: what is to be copied into a shell has to be quoted.
+ *
+ * @param asked how the broker was named: the commands shown are for the same one
+ */
+export function detailText(found: SessionDetail, now: number, asked: AdminOptions = {}): string {
   const { identity } = found
+  const stop = (target: string) => commandOf('writ', 'revoke', target, ...sameBroker(asked))
   const agent =
     found.principal === found.workload
       ? { kind: 'agent' as const, value: found.workload }
@@ -167,8 +153,8 @@ export function detailText(found: SessionDetail, now: number): string {
     ['last seen', instant(found.lastSeen, now)],
     ['tokens', `${found.issued} issued, ${found.spent} spent, ${found.refused} refused`],
     ['good until', found.tokensUntil === 0 ? undefined : instant(found.tokensUntil, now)],
-    ['stop it', commandOf('writ', 'revoke', targetText(agent))],
-    ['only its key', commandOf('writ', 'revoke', `key:${found.key}`)],
+    ['stop it', stop(targetText(agent))],
+    ['only its key', stop(`key:${found.key}`)],
   ])
   if (found.actions.length === 0) return facts
   return [facts, '', columns(found.actions, actionColumns(now))].join('\n')

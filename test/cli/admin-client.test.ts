@@ -4,7 +4,10 @@ import { health, listOf, revocation } from '../../src/admin/schemas.ts'
 import { type AdminClient, clientOfLogin } from '../../src/cli/admin-client.ts'
 import { CliError } from '../../src/cli/answer.ts'
 import { followEvents } from '../../src/cli/event-stream.ts'
+import { countHits } from '../../src/cli/revoke-preview.ts'
+import { waitForHolders } from '../../src/cli/revoke-wait.ts'
 import type { SavedLogin } from '../../src/cli/saved-login.ts'
+import type { Revocation } from '../../src/revocation/target.ts'
 import { generateSenderKey } from '../../src/token/proof.ts'
 import { type Received, type Reply, type StandIn, standIn } from './stand-in.ts'
 
@@ -189,4 +192,32 @@ test('an id that cannot be sent back ends the following', async (t) => {
     await assert.rejects(following, { code: 'unavailable', message: /not understood/ })
     assert.equal(received.length, 1)
   }
+})
+
+test('who is silent is named when a revocation is waited for, and keeps nobody waiting', async (t) => {
+  const made = { id: 'r', target: { kind: 'task', value: 'x' }, at: 1, reason: 'x', by: 'cli:a' }
+  const holder = (id: string, silent: boolean, holds: boolean) => ({
+    ...{ id, kind: 'verifier', server: 'https://mcp.test/mcp', lastHeardAt: 1 },
+    ...{ silent, holds, fresh: !silent, lost: 0 },
+  })
+  const items = [holder('heard', false, true), holder('gone', true, false), holder('b', true, true)]
+  const state = { state: 'live', canUndo: true, command: 'x' }
+  const body = { ...made, ...state, holders: { holding: 1, all: 1, items } }
+  const { admin, received } = await clientFor(t, [{ body }])
+  const { all, json, text } = await waitForHolders(admin, [made as Revocation])
+  assert.deepEqual([all, received.length], [true, 1])
+  assert.deepEqual(json, { holding: 1, all: 1, missing: [], silent: ['gone'] })
+  assert.match(text, /^1 of 1 holders; 1 silent: gone \(https:\/\/mcp\.test\/mcp\); /)
+})
+
+test('a stop does not wait for a broker that does not say whom it hits', async (t) => {
+  const server = await standIn(() => new Promise(() => {}))
+  t.after(() => server.close())
+  const login: SavedLogin = {
+    ...{ url: server.url, key: generateSenderKey() },
+    accessToken: async () => 'token',
+    signInAgain: async () => {},
+  }
+  const targets = [{ kind: 'task', value: 'x' }] as const
+  assert.equal(await countHits(clientOfLogin(login), targets), undefined)
 })

@@ -1,7 +1,7 @@
 // The commands of the admin side against a real `writ serve`, over its control socket.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { readdir, readFile } from 'node:fs/promises'
+import { open, readdir, readFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -42,7 +42,8 @@ interface Sessions {
 interface Revocations {
   readonly revocations: { id: string; by: string; target: { kind: string; value: string } }[]
   readonly through: string
-  readonly holders?: { holding: number; all: number; missing: string[] }
+  readonly hits: number | null
+  readonly holders?: { holding: number; all: number; missing: string[]; silent: string[] }
 }
 
 async function sessionsAfter(count: number): Promise<Sessions & { ok: boolean }> {
@@ -75,6 +76,9 @@ test('sessions are listed in 80 columns, shown by the beginning of an id, and fi
   assert.equal(shown.code, 0, shown.stderr)
   assert.match(shown.stdout, new RegExp(`id +${first.id}`))
   assert.match(shown.stdout, /writ revoke agent:spiffe:\/\/corp\.test\/agents\/bot$/m)
+  const named = await run('sessions', 'show', '--config', 'writ.yaml', '--', first.id)
+  const commands = named.stdout.split('\n').filter((line) => line.includes('writ revoke'))
+  assert.equal(commands.filter((line) => line.endsWith(' --config writ.yaml')).length, 2)
 
   const none = await json<Sessions>('sessions', 'list', '--beneath', 'spiffe://corp.test/agents/b')
   assert.deepEqual(none.items, [], 'a path is whole segments')
@@ -110,7 +114,7 @@ test('a preview changes nothing; a revocation of many stops them, and says when 
     ],
   )
   assert.equal(done.through, 'broker')
-  assert.deepEqual(done.holders, { holding: 1, all: 1, missing: [] })
+  assert.deepEqual(done.holders, { holding: 1, all: 1, missing: [], silent: [] })
   assert.notEqual((await askForToken(site)).status, 200)
   const { items } = await json<Sessions>('sessions', 'list', '--state', 'stopped')
   assert.ok(items.length > 0)
@@ -119,8 +123,11 @@ test('a preview changes nothing; a revocation of many stops them, and says when 
   assert.ok(made !== undefined)
   const listed = await run('revocations')
   assert.ok(listed.stdout.includes(made.id) && listed.stdout.includes('1/1'), listed.stdout)
-  const shown = await run('revocations', 'show', '--', made.id)
-  assert.match(shown.stdout, /reason +stolen/)
+  for (const id of [made.id, made.id.slice(0, 8)]) {
+    const shown = await run('revocations', 'show', '--config', 'writ.yaml', '--', id)
+    assert.match(shown.stdout, /reason +stolen/)
+    assert.match(shown.stdout, /writ revocations undo --reason … --config writ\.yaml .*\S{22}$/m)
+  }
 
   const undo = ['revocations', 'undo', '--reason', 'false alarm', '--', made.id]
   const undone = await run(...undo)
@@ -140,6 +147,55 @@ test('a preview changes nothing; a revocation of many stops them, and says when 
   assert.ok(audit.includes(`"local:${userInfo().username}"`) && audit.includes('false alarm'))
 })
 
+test('what is to be done after a dry run is the same command, for the same broker', async () => {
+  const asked = ['task:x', '--reason', "it's bad", '--for', '1h', '--wait', '--config', 'writ.yaml']
+  const same = "writ revoke task:x --reason 'it'\\''s bad' --for 1h --wait --config writ.yaml"
+  const { preview } = await json<{ preview: { command: string } }>('revoke', ...asked, '--dry-run')
+  assert.equal(preview.command, same)
+  assert.ok((await run('revoke', ...asked, '--dry-run')).stdout.endsWith(`  ${same}\n`))
+})
+
+test('a session is stopped by the beginning of its id; whom a stop hits is said, and when it is nobody', async () => {
+  const key = generateSenderKey()
+  const sid = String(claimsOf((await askForToken(site, { key })).body.access_token).sid)
+  const beginning = `session:${sid.slice(0, 12)}`
+  const unknown = await run('revoke', 'session:nonesuch1234', '--json')
+  assert.deepEqual([unknown.code, /no session begins/.test(unknown.stdout)], [1, true])
+  // Sessions are on record a moment later, and live for as long as their token is good.
+  await until(async () => {
+    assert.equal((await askForToken(site, { key })).status, 200)
+    const counted = await run('revoke', beginning, '--dry-run')
+    return counted.stdout.startsWith('this would stop 1 live session\n')
+  })
+  const done = await run('revoke', beginning, 'task:of-nobody', '--json')
+  assert.equal(done.code, 0, done.stdout + done.stderr)
+  const { revocations, hits } = done.json() as unknown as Revocations
+  assert.deepEqual([revocations[0]?.target.value, hits], [sid, 1])
+  assert.equal(
+    done.stderr,
+    'writ: warning: task:of-nobody hits no live session now; it stops what is to come only\n',
+  )
+  assert.notEqual((await askForToken(site, { key })).status, 200)
+  const again = await run('revoke', 'task:of-nobody')
+  assert.match(again.stdout, /^ {2}hits +0 live sessions now$/m)
+  const { items } = await json<{ items: unknown[] }>('revocations', '--kind', 'session')
+  assert.equal(items.length, 1, 'the unknown one stopped nothing')
+})
+
+test('a stop whose answer cannot be written is said to be done', {
+  skip: process.platform !== 'linux' && 'needs /dev/full',
+}, async () => {
+  await using full = await open('/dev/full', 'w')
+  const ended = await writ(['revoke', 'jti:unheard'], { cwd, env: ENV, stdout: full.fd })
+  assert.equal(ended.code, 3)
+  const { items } = await json<{ items: { id: string }[] }>('revocations', '--text', 'unheard')
+  const [made] = items
+  assert.equal(
+    ended.stderr,
+    `writ: error: the answer cannot be written (ENOSPC); it is revoked: ${made?.id}\n`,
+  )
+})
+
 test('status says that all is well, with who hears revocations', async () => {
   const told = await json<{ problems: string[]; holders: unknown[]; keys: unknown[] }>('status')
   assert.deepEqual(told.problems, [])
@@ -155,8 +211,15 @@ const refused: [string[], number, RegExp][] = [
   [['sessions', 'list', '--beneath', 'x'.repeat(3000)], 2, /not valid/],
   [['revocations', '--kind', 'thing'], 2, /no kind/],
   [['revocations', 'undo', 'nonesuch', '--reason', 'x'], 1, /there is no such revocation/],
+  [['revocations', 'show', 'nonesuch'], 1, /there is no such revocation/],
   [['revoke', 'jti:a', 'nonsense:b'], 2, /no target/],
+  [['revoke', 'jti:a', 'session:abc'], 2, /no session's id/],
+  [['revoke', 'jti:a', `session:${'a'.repeat(44)}`], 2, /no session's id/],
+  [['revoke', 'jti:a', 'session:nonesuch'], 1, /no session begins/],
   [['revoke', 'jti:a', '--for', '1h', '--until', '2099-01-01T00:00:00Z'], 2, /not both/],
+  [['revoke', 'jti:a', 'before:now'], 2, /a time as in 2026-01-31T08:00:00Z, or seconds/],
+  [['revoke', 'jti:a', '--reason', ' '], 2, /reason is empty/],
+  [['revoke', 'jti:a', '--for', '1000000d'], 2, /too long a duration, at most 999999d/],
   [['revoke', 'jti:a', '--until', '2020-01-01T00:00:00Z'], 2, /no time to come/],
 ]
 for (const [args, code, message] of refused) {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
 import { after, test } from 'node:test'
 import { temporaryDirectory, writ } from './writ.ts'
 
@@ -69,6 +70,20 @@ test('help is an answer, with an example', async () => {
     assert.match(stdout, /^Usage: writ/)
     assert.match(stdout, /Example:\n {2}writ /)
   }
+})
+
+test('the version is that of the package', async () => {
+  const { version } = JSON.parse(
+    await readFile(new URL('../../package.json', import.meta.url), 'utf8'),
+  )
+  const { stdout } = await writ(['--version'], { cwd })
+  assert.equal(stdout, `writ ${version} (Node ${process.versions.node})\n`)
+  const node = process.versions.node
+  assert.deepEqual((await writ(['--version', '--json'], { cwd })).json(), {
+    ok: true,
+    version,
+    node,
+  })
 })
 
 test('an older Node is told what is missing, before anything else is loaded', async () => {

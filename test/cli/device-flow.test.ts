@@ -85,6 +85,24 @@ test('slow_down makes every later poll slower, a cut connection too', async (t) 
   assert.deepEqual(waits, [5, 5, 10, 10, 20])
 })
 
+test('a server that has trouble is asked less often, until the code is over', async (t) => {
+  const trouble = (status: number, headers = {}, body: unknown = '<html>') => ({
+    status,
+    headers,
+    body,
+  })
+  const polls = [
+    ...[trouble(503), trouble(500, {}, { error: 'server_error' })],
+    ...[trouble(502, { 'retry-after': '45' }), { body: TOKENS }],
+  ]
+  const { outcome, waits } = await signIn(t, { polls })
+  assert.ok(!(outcome instanceof Error), String(outcome))
+  assert.deepEqual(waits, [5, 10, 20, 45])
+  const endless = await signIn(t, { polls: [trouble(503, { 'retry-after': '100000' })] })
+  assert.deepEqual(endless.waits, [5, BEGUN.expires_in - 5])
+  assert.match(String(endless.outcome), /nobody signed in in time/)
+})
+
 test('a server that says when to come again is believed', async (t) => {
   const busy = { status: 429, body: { error: 'slow_down' }, headers: { 'retry-after': '30' } }
   const { waits } = await signIn(t, { polls: [busy, { body: TOKENS }] })

@@ -27,13 +27,14 @@ const SESSION = {
 }
 let server: StandIn
 /** What comes for a path; anything else is an empty list. */
-const replies = new Map<string, Reply>()
+const replies = new Map<string, Reply | (() => Reply)>()
 
 before(async () => {
   server = await standIn(({ path }, url) => {
     const [name = ''] = path.split('?')
     if (name === METADATA) return { body: metadataOf(url) }
-    return replies.get(name) ?? { body: { items: [], next: null, bounded: false } }
+    const reply = replies.get(name) ?? { body: { items: [], next: null, bounded: false } }
+    return typeof reply === 'function' ? reply() : reply
   })
 })
 after(() => server.close())
@@ -83,6 +84,42 @@ test('sessions watch shows a session whose time is none', async () => {
   assert.match(ended.stdout, /^\?\?:\?\?:\?\? {2}live .*spiffe:\/\/corp\.test\/\\u\{9b\}2J/)
 })
 
+test('sessions watch goes on when the whole list cannot be had anew at once', async (t) => {
+  const lists: Reply[] = [
+    { body: { items: [], next: null, bounded: false } },
+    { cut: true },
+    { status: 503, body: '<html>' },
+    { body: { items: [SESSION], next: null, bounded: false } },
+  ]
+  replies.set('/v1/sessions', () => lists.shift() ?? {})
+  t.after(() => replies.delete('/v1/sessions'))
+  const body = 'event: reset\ndata: {}\n\nevent: session\ndata: the end\n\n'
+  replies.set('/v1/events', { headers: EVENTS, body })
+  const ended = await run(['sessions', 'watch', '--json'])
+  const [told] = ended.stdout.split('\n')
+  assert.equal((JSON.parse(String(told)) as { session: unknown }).session !== undefined, true)
+  assert.match(errorOf(ended).message, /not understood/)
+  assert.match(
+    ended.stderr,
+    /^writ: nobody answers.*; trying again\nwrit: .*503.*; trying again\n$/,
+  )
+})
+
+test('a stop is made though it cannot be said whom it hits', async (t) => {
+  const item = { id: 'r', target: { kind: 'task', value: 'x' }, at: 1, reason: 'x', by: 'person:a' }
+  const state = { state: 'live', canUndo: true, holders: { holding: 0, all: 1 } }
+  replies.set('/v1/revocations', { status: 201, body: { items: [{ ...item, ...state }] } })
+  t.after(() => replies.delete('/v1/revocations'))
+  const before: Reply[] = [{ cut: true }, { status: 403, body: 'no' }, { body: { sessions: 1 } }]
+  for (const reply of before) {
+    replies.set('/v1/revocations/preview', reply)
+    const { code, stdout, stderr } = await run(['revoke', 'task:x', '--url', server.url])
+    assert.deepEqual([code, stderr], [0, ''])
+    assert.match(stdout, /^revoked task:x\n/)
+    assert.doesNotMatch(stdout, /hits/)
+  }
+})
+
 test('what the broker calls an error moves no cursor', async () => {
   const body = { error: 'x\u001b[2J\u202e' }
   replies.set('/oauth/revoke', { status: 400, body })
@@ -108,10 +145,13 @@ test('a token that cannot stand in a header is none', async () => {
 })
 
 test('a place that nothing can be written to is told as one', async () => {
-  const env = { XDG_CONFIG_HOME: '/sys/nowhere' }
-  const ended = await writ(['logout', '--url', server.url, '--json'], { cwd, env })
-  assert.equal(ended.code, 2, ended.stdout)
-  assert.match(errorOf(ended).message, /cannot be written/)
+  // Of what is beneath /proc the system says that it does not exist, however often it is made.
+  for (const place of ['/sys/nowhere', '/proc/nowhere']) {
+    const env = { XDG_CONFIG_HOME: place }
+    const ended = await writ(['logout', '--url', server.url, '--json'], { cwd, env })
+    assert.equal(ended.code, 2, ended.stdout)
+    assert.match(errorOf(ended).message, /cannot be written/)
+  }
 })
 
 test('input without an end is refused', async () => {

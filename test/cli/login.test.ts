@@ -80,11 +80,19 @@ test('a person signs in, and sees and stops from a machine without a configurati
   const revoked = await run('revoke', 'agent:spiffe://corp.test/x/*', '--wait', '--json')
   assert.equal(revoked.code, 0, revoked.stdout)
   const { revocations, through } = revoked.json() as {
-    revocations: { by: string }[]
+    revocations: { id: string; by: string; byName?: string }[]
     through: string
   }
   assert.equal(through, 'url')
-  assert.match(revocations[0]?.by ?? '', /^person:/)
+  const { id = '', by = '', byName } = revocations[0] ?? {}
+  assert.match(by, /^person:/)
+  // People are told who it was by name.
+  assert.ok(byName !== undefined && byName !== by)
+  const listed = await run('revocations')
+  assert.ok(listed.stdout.includes(byName) && !listed.stdout.includes('person:'), listed.stdout)
+  const shown = await run('revocations', 'show', '--url', url, '--', id)
+  assert.ok(shown.stdout.includes(`${byName} (${by})`), shown.stdout)
+  assert.ok(shown.stdout.includes(`writ revocations undo --reason … --url ${url} `), shown.stdout)
 })
 
 test('of many commands at once that find the token over, one renews it for all', async () => {

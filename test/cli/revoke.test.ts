@@ -54,6 +54,9 @@ async function heldBy(ledger: Ledger, keysDirectory: string): Promise<readonly R
 
 async function revokesWithoutBroker(cwd: string, open: () => Ledger): Promise<void> {
   const target = 'agent:spiffe://corp.test/agents/*'
+  const part = await writ(['revoke', target, 'session:abcdefgh', '--config', 'writ.yaml'], { cwd })
+  assert.equal(part.code, 2, part.stdout)
+  assert.match(part.stderr, /only the beginning.*\n.*give the whole id/)
   const args = ['revoke', target, '--config', 'writ.yaml', '--reason', 'stolen', '--for', '1h']
   const ended = await writ([...args, '--json'], { cwd })
   assert.equal(ended.code, 0, ended.stdout)
@@ -76,7 +79,7 @@ async function revokesWithoutBroker(cwd: string, open: () => Ledger): Promise<vo
   )
   const [log = ''] = await readdir(join(cwd, 'audit'))
   const record = JSON.parse(await readFile(join(cwd, 'audit', log), 'utf8'))
-  assert.equal(record.reason, 'revoked')
+  assert.deepEqual([record.door, record.reason, record.by], ['cli', 'revoked', revocation.by])
   assert.equal(record.evidence.id, revocation.id)
 }
 

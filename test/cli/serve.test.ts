@@ -16,16 +16,20 @@ interface Serving extends Site, Running {}
 async function serving(
   t: TestContext,
   changes: Record<string, unknown> = {},
-  store?: 'new',
+  ...how: [store?: 'new', meanwhile?: Parameters<typeof serve>[3]]
 ): Promise<Serving> {
   const site = await makeSite(await temporaryDirectory(t), changes)
-  return { ...site, ...(await serve(t, site.cwd, store)) }
+  return { ...site, ...(await serve(t, site.cwd, ...how)) }
 }
 
 // Half of it is waiting for processes.
 describe('a running broker', { concurrency: 3 }, () => {
-  test('a broker starts, answers, and says so in one object', async (t) => {
-    const broker = await serving(t, {}, 'new')
+  test('a broker starts, answers, and says so in one object; SIGHUP does not end one that is starting', async (t) => {
+    const broker = await serving(t, {}, 'new', async ({ child, output }) => {
+      await until(() => output().stderr.includes('the store is new'))
+      child.kill('SIGHUP')
+    })
+    await until(() => broker.output().stderr.includes('the audit log goes on in'))
     const { ok, issuer, publicUrl, store, controlPath } = JSON.parse(broker.output().stdout)
     assert.deepEqual({ ok, issuer, store }, { ok: true, issuer: broker.issuer, store: 'sqlite' })
     assert.equal(publicUrl, broker.issuer)

@@ -20,13 +20,15 @@ export interface Surroundings {
   readonly input?: string
   readonly env?: Readonly<Record<string, string>>
   readonly nodeArguments?: readonly string[]
+  /** A file for standard output, instead of a pipe. */
+  readonly stdout?: number
 }
 
 export function start(args: readonly string[], around: Surroundings): ChildProcess {
   return spawn(process.execPath, [...(around.nodeArguments ?? []), MAIN, ...args], {
     cwd: around.cwd,
     env: { ...withoutWrit(process.env), ...around.env },
-    stdio: ['pipe', 'pipe', 'pipe'],
+    stdio: ['pipe', around.stdout ?? 'pipe', 'pipe'],
   })
 }
 

@@ -173,7 +173,7 @@ Or by commands:
   npm run writ -- revoke 'agent:spiffe://demo.test/agents/*' --config ${configFile} --reason 'trying it'
   curl -s ${issuer}/.well-known/oauth-authorization-server
   curl -si ${resource} -H 'content-type: application/json' -d '{}'
-  cat ${auditDirectory}/*
+  cat ${auditDirectory}/*.jsonl
 `)
 }
 
