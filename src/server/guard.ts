@@ -28,7 +28,7 @@ export function createGuard(
   for (const text of ours) {
     const url = new URL(text)
     hosts.add(url.host)
-    if (url.port === '') hosts.add(`${url.host}:${url.protocol === 'https:' ? 443 : 80}`)
+    hosts.add(`${url.hostname}:${url.port || (url.protocol === 'https:' ? 443 : 80)}`)
     origins.add(url.origin)
   }
   const usual = scheme === 'https' ? 443 : 80
