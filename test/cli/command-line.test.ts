@@ -72,6 +72,19 @@ test('help is an answer, with an example', async () => {
   }
 })
 
+test('SIGHUP does not end a broker that has only begun to start', async () => {
+  // Sent as soon as the program does anything at all that can be seen.
+  const signalled = `
+    const { on } = process.stdout
+    process.stdout.on = function (...listener) {
+      process.kill(process.pid, 'SIGHUP')
+      return on.apply(this, listener)
+    }`
+  const nodeArguments = ['--import', `data:text/javascript,${encodeURIComponent(signalled)}`]
+  const ended = await writ(['serve', '--config', 'no.yaml'], { cwd, nodeArguments })
+  assert.deepEqual([ended.code, /no\.yaml/.test(ended.stderr)], [2, true])
+})
+
 test('the version is that of the package', async () => {
   const { version } = JSON.parse(
     await readFile(new URL('../../package.json', import.meta.url), 'utf8'),

@@ -120,6 +120,35 @@ test('a stop is made though it cannot be said whom it hits', async (t) => {
   }
 })
 
+test('an id that several begin with, or may, is nobody’s: nothing is shown or stopped', async (t) => {
+  const named = (...ids: string[]) => ids.map((id) => ({ ...SESSION, id: id.padEnd(43, '-') }))
+  const others = Array.from({ length: 9999 }, () => SESSION)
+  const made = { target: { kind: 'task', value: 'x' }, at: 1, reason: 'x', by: 'cli:a' }
+  const state = { state: 'live', canUndo: true, holders: { holding: 0, all: 1 } }
+  const revocations = ['abcd1', 'abcd2'].map((id) => ({ id, ...made, ...state }))
+  t.after(() => replies.delete('/v1/sessions') && replies.delete('/v1/revocations'))
+  replies.set('/v1/revocations', { body: { items: revocations, next: null } })
+  const lists = [
+    { items: named('abcd1', 'abcd2', 'xabcd'), next: null, bounded: false },
+    { items: [...named('abcd1'), ...others], next: 'more', bounded: false },
+  ]
+  const posts = () => server.received.filter(({ method }) => method === 'POST').length
+  const before = posts()
+  for (const body of lists) {
+    replies.set('/v1/sessions', { body })
+    for (const args of [
+      ['sessions', 'show', 'abcd'],
+      ['revoke', 'session:abcd', '--url', server.url],
+      ['revocations', 'show', 'abcd'],
+    ]) {
+      const ended = await run([...args, '--json'])
+      assert.equal(ended.code, 1, ended.stdout)
+      assert.match(errorOf(ended).message, /begins? with "abcd"$/)
+    }
+  }
+  assert.equal(posts(), before)
+})
+
 test('what the broker calls an error moves no cursor', async () => {
   const body = { error: 'x\u001b[2J\u202e' }
   replies.set('/oauth/revoke', { status: 400, body })
