@@ -22,18 +22,23 @@ const HEARD_STEP_SECONDS = 10
 export class Changes {
   readonly #parts: AdminParts
   readonly #known = new BoundedMap<string, string>(REMEMBERED)
-  #first = true
+  #begun = false
 
   constructor(parts: AdminParts) {
     this.#parts = parts
   }
 
+  /** Whether it is known what there was to begin with. */
+  get begun(): boolean {
+    return this.#begun
+  }
+
   async look(now: number): Promise<AdminEvent[]> {
-    const first = this.#first
+    const begun = this.#begun
     const [sessions, others] = await Promise.all([this.#sessions(now), this.#others(now)])
     const found = [...sessions, ...others].filter((event) => this.#isNew(event))
-    this.#first = false
-    return first ? [] : found
+    this.#begun = true
+    return begun ? found : []
   }
 
   #isNew(event: AdminEvent): boolean {

@@ -38,8 +38,6 @@ export function createEventHub(parts: AdminParts, clock: () => number): EventHub
   /** Names one run of looking: what was missed before or after it, nobody knows. */
   let run = ''
   let changes = new Changes(parts)
-  /** Whether it is known what there was when this run began. */
-  let begun = false
   let timer: NodeJS.Timeout | undefined
   let emptySinceMs = 0
   let closed = false
@@ -49,7 +47,6 @@ export function createEventHub(parts: AdminParts, clock: () => number): EventHub
     run = randomBytes(6).toString('base64url')
     changes = new Changes(parts)
     kept = []
-    begun = false
     timer = setTimeout(look, 0)
   }
 
@@ -60,6 +57,7 @@ export function createEventHub(parts: AdminParts, clock: () => number): EventHub
 
   async function look(): Promise<void> {
     try {
+      const { begun } = changes
       for (const event of await changes.look(clock())) tell(event)
       if (!begun) begin()
     } catch (error) {
@@ -73,7 +71,6 @@ export function createEventHub(parts: AdminParts, clock: () => number): EventHub
 
   /** What changed after a stream was opened and before this run had looked is no event of any look. */
   function begin(): void {
-    begun = true
     for (const stream of streams) stream.send(reset('the broker had not looked yet'))
   }
 

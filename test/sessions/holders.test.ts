@@ -90,11 +90,16 @@ test('no client pushes others off the list, and who is too many costs next to no
   const { holders, documents, clock } = scene()
   const { now } = clock
   let read = 0
+  let away: 'list' | 'create' | undefined
   const keeper = createHolderKeeper({
-    create: documents.create.bind(documents),
+    async create(kind, ...rest) {
+      if (away === 'create' && kind === 'holder') throw new Error('away')
+      return documents.create(kind, ...rest)
+    },
     replace: documents.replace.bind(documents),
     get: documents.get.bind(documents),
     async list(kind, options) {
+      if (away === 'list') throw new Error('away')
       const found = await documents.list(kind, options)
       read += found.length
       return found
@@ -104,7 +109,11 @@ test('no client pushes others off the list, and who is too many costs next to no
   const hearing = { heard: { o1: now }, fresh: true }
   const says = (n: number, change: Partial<VerifiedReport> = {}) =>
     keeper.keep(reportOf({ holder: `made-up-${n}`, hearing, ...change }), clock.now)
-  for (let n = 0; n < 200; n += 1) await says(n)
+  for (let n = 0; n < 199; n += 1) await says(n)
+  // Whose word could not be kept the first time has its place.
+  for (away of ['list', 'create'] as const) await assert.rejects(says(199))
+  away = undefined
+  await says(199)
   read = 0
   for (let n = 200; n < 1001; n += 1) await says(n)
   assert.equal(read, 200)
@@ -123,8 +132,29 @@ test('no client pushes others off the list, and who is too many costs next to no
   await holders.close()
 })
 
+test('who came a while ago and went leaves room, though others come all the time', async () => {
+  const { holders, keeper, clock } = scene()
+  const says = (n: number) =>
+    keeper.keep(reportOf({ holder: `verifier-${n}`, at: clock.now }), clock.now)
+  for (let n = 0; n < 150; n += 1) await says(n)
+  for (let n = 150; n < 181; n += 1) {
+    clock.now += 20
+    await says(n)
+  }
+  for (let n = 181; n < 300; n += 1) await says(n)
+  assert.equal((await holders.list()).filter(({ client }) => client === 'notes').length, 149)
+  await holders.close()
+})
+
 test('however many brokers hear of new holders at once, no client has too many', async () => {
-  const { holders, documents, clock } = scene()
+  const { holders, documents, keeper, clock } = scene()
+  await Promise.all(
+    Array.from({ length: 100 }, (_, n) => {
+      const report = reportOf({ clientId: 'alone', holder: `verifier-${n}` })
+      return keeper.keep(report, clock.now)
+    }),
+  )
+  assert.equal((await holders.list()).filter(({ client }) => client === 'alone').length, 100)
   const brokers = Array.from({ length: 3 }, () => createHolderKeeper(documents))
   const says = (n: number) => brokers[n % 3]!.keep(reportOf({ holder: `verifier-${n}` }), clock.now)
   await Promise.all(Array.from({ length: 150 }, (_, n) => says(n)))
