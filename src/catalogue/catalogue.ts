@@ -156,7 +156,7 @@ function parseServer(file: JsonObject, say: (problem: string) => void): PinnedSe
     resource_template: new Map(),
   } as Record<DefinitionKind, Map<string, PinnedDefinition>>
   for (const section of SECTIONS) {
-    for (const entry of entriesOf(file, section)) {
+    for (const entry of listed(file, section, say)) {
       const definition = parseEntry(section.kind, section.key, entry, say)
       if (definition === undefined) continue
       const known = found[section.kind]
@@ -173,6 +173,19 @@ function parseServer(file: JsonObject, say: (problem: string) => void): PinnedSe
     prompts: found.prompt,
     resources: found.resource,
     resourceTemplates: templatesOf(found.resource_template),
+  }
+}
+
+function listed(
+  file: JsonObject,
+  section: (typeof SECTIONS)[number],
+  say: (problem: string) => void,
+): readonly JsonObject[] {
+  try {
+    return entriesOf(file, section)
+  } catch (error) {
+    say(`${(error as Error).message}; pin the server again`)
+    return []
   }
 }
 

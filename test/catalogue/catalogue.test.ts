@@ -81,6 +81,10 @@ const REFUSED: readonly [string, object | string, RegExp][] = [
     { ...good, resource: 'https://other.example/mcp' },
     /configured for/,
   ],
+  ['a resource that is no URI', { ...good, resource: 'mcp' }, /resource must be the URI/],
+  ['tools that are no list', { ...good, tools: {} }, /0\.json: tools must be a list.*pin/],
+  ['a tool that is no object', { ...good, tools: [5] }, /0\.json: tools must be a list/],
+  ['more than 16 MiB', ' '.repeat(16 * 1024 * 1024 + 1), /0\.json: is not strict JSON/],
   ['a spiffeId that is none', { ...good, spiffeId: 'https://x' }, /SPIFFE ID/],
   [
     'a schema that is no object',
@@ -143,6 +147,86 @@ test('two servers with one name do not load', async () => {
   const other = { ...good, resource: `${RESOURCE}/1` }
   await assert.rejects(load(good, other), /another server is called "desk"/)
   await assert.doesNotReject(load(good, { ...other, name: 'other' }))
+})
+
+test('one server that is configured twice does not load, whatever the second file calls it', async () => {
+  const file = join(folder, 'again.json')
+  await load(good)
+  await writeFile(file, JSON.stringify({ ...good, name: 'other' }))
+  const twice = [join(folder, '0.json'), file].map((each) => ({ resource: RESOURCE, file: each }))
+  await assert.rejects(loadCatalogue(twice), /again\.json: .*configured twice; remove one/)
+})
+
+test('a file of many definitions loads, far beyond what a message may have', async () => {
+  const description = 'd'.repeat(10_000)
+  const many = Array.from({ length: 200 }, (_, n) => ({ ...TOOL, name: `tool${n}`, description }))
+  assert.equal((await load(pinOf({ tool: many }))).servers.get(RESOURCE)?.tools.size, 200)
+})
+
+const RESOURCES = { resource: [{ uri: 'note://all', name: 'n' }] }
+const VERSIONS: readonly (readonly [string, object])[] = [
+  ['its name', { ...good, name: 'other' }],
+  ['its resource', { ...good, resource: `${RESOURCE}/2` }],
+  ['its workload', { ...good, spiffeId: 'spiffe://corp.example/desk' }],
+  ['a prompt', pinOf({ tool: [TOOL], prompt: [{ name: 'p' }] })],
+  ['a resource', pinOf({ tool: [TOOL], ...RESOURCES })],
+  [
+    'a template',
+    pinOf({ tool: [TOOL], resource_template: [{ uriTemplate: 'x://{y}', name: 'n' }] }),
+  ],
+]
+for (const [what, pin] of VERSIONS) {
+  test(`the version of a catalogue depends on each server: ${what}`, () => {
+    assert.notEqual(catalogueOf([pin as JsonObject]).version, catalogueOf([good]).version)
+  })
+}
+
+test('the order of servers makes no other version', () => {
+  const other = pinOf({ tool: [TOOL] }, 'other', `${RESOURCE}/1`)
+  assert.equal(catalogueOf([good, other]).version, catalogueOf([other, good]).version)
+})
+
+const careful = { readOnly: false, destructive: true, idempotent: false, openWorld: true }
+const HINTS: readonly (readonly [string, JsonObject | undefined, typeof careful])[] = [
+  ['nothing', undefined, careful],
+  [
+    'that it only reads',
+    { readOnlyHint: true },
+    { ...careful, readOnly: true, destructive: false },
+  ],
+  [
+    'that it destroys and only reads',
+    { readOnlyHint: true, destructiveHint: true },
+    { ...careful, readOnly: true, destructive: false },
+  ],
+  ['that it does not only read', { readOnlyHint: false }, careful],
+  ['that it destroys nothing', { destructiveHint: false }, { ...careful, destructive: false }],
+  ['that it destroys', { destructiveHint: true }, careful],
+  ['that it may be repeated', { idempotentHint: true }, { ...careful, idempotent: true }],
+  ['that it stays inside', { openWorldHint: false }, { ...careful, openWorld: false }],
+]
+for (const [what, annotations, hints] of HINTS) {
+  test(`a tool that says ${what} is taken for ${JSON.stringify(hints)}`, () => {
+    const said = annotations === undefined ? TOOL : { ...TOOL, annotations }
+    const server = catalogueOf([pinOf({ tool: [said] })]).servers.get(RESOURCE)
+    assert.deepEqual(server?.tools.get('add')?.annotations, hints)
+  })
+}
+
+test('prompts and resources only read', () => {
+  const server = catalogueOf([pinOf({ prompt: [{ name: 'p' }], ...RESOURCES })]).servers.get(
+    RESOURCE,
+  )
+  for (const definition of [server?.prompts.get('p'), server?.resources.get('note://all')]) {
+    const { readOnly, destructive } = definition?.annotations ?? {}
+    assert.deepEqual([readOnly, destructive], [true, false])
+  }
+})
+
+test('a server that offers too many definitions of a kind is not pinned', () => {
+  const named = (length: number) => Array.from({ length }, (_, n) => ({ name: `prompt${n}` }))
+  assert.equal(pinOf({ prompt: named(2000) }).prompts.length, 2000)
+  assert.throws(() => pinOf({ prompt: named(2001) }), /offers more than 2000 prompts/)
 })
 
 test('what cannot be used is left out of a pin, with the reason', () => {
