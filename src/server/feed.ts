@@ -27,26 +27,21 @@ export function createFeedStreams(
   limits: Pick<Limits, `feed${string}` & keyof Limits>,
 ): FeedStreams {
   const ring = new FeedRing(transport, limits.feedBacklogBytes)
-  const open = new Set<AbortController>()
-  /** Followers by the peer's network: one peer must not keep all others from hearing the feed. */
-  const byNetwork = new Map<string, number>()
+  /** With the peer's network: one peer must not keep all others from hearing the feed. */
+  const open = new Map<AbortController, string>()
   let closed = false
 
   /** Takes a place until the response is over; aborted then, and when the server stops before that. */
   function take({ req, res }: Context): AbortSignal | undefined {
     const network = networkOf(req.socket.remoteAddress)
-    const ofNetwork = byNetwork.get(network) ?? 0
+    const ofNetwork = [...open.values()].filter((each) => each === network).length
     const full = open.size >= limits.feedStreams || ofNetwork >= limits.feedStreamsPerAddress
     if (closed || full) return undefined
     const over = new AbortController()
-    open.add(over)
-    byNetwork.set(network, ofNetwork + 1)
+    open.set(over, network)
     // The one listener of its kind here: a response that is piped to has nearly as many as Node allows.
     res.once('close', () => {
       open.delete(over)
-      const left = (byNetwork.get(network) ?? 1) - 1
-      if (left === 0) byNetwork.delete(network)
-      else byNetwork.set(network, left)
       over.abort()
     })
     return over.signal
@@ -78,7 +73,7 @@ export function createFeedStreams(
     serve,
     close() {
       closed = true
-      for (const over of open) over.abort()
+      for (const over of open.keys()) over.abort()
       ring.close().catch(() => undefined)
     },
   }

@@ -104,7 +104,7 @@ const asking: [string, (site: Site) => Promise<Socket>, (site: Site) => number][
   ['over TLS', openTls, (site) => site.mtlsPort],
 ]
 for (const [name, connectTo, portOf] of asking) {
-  test(`a request that is still being sent ${name} is answered before the broker closes`, async (t) => {
+  test(`a request that is still being sent ${name} is answered before the broker closes, and told not to come back`, async (t) => {
     const site = await broker(t)
     const socket = await connectTo(site)
     socket.write(REQUEST(portOf(site)))
@@ -114,7 +114,7 @@ for (const [name, connectTo, portOf] of asking) {
       socket.once('data', (data) => resolve(data.toString('latin1'))),
     )
     socket.write('\r\n')
-    assert.match(await answer, /^HTTP\/1\.1 200 /)
+    assert.match(await answer, /^HTTP\/1\.1 200 .*\r\nconnection: close\r\n/is)
     assert.equal(await end, 'closed')
   })
 }

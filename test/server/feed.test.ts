@@ -227,6 +227,22 @@ test('a stream goes on after the last event that was seen', async (t) => {
   assert.match(text, /^id: \S+\nevent: entry\ndata: two\n\n$/)
 })
 
+test('more than a connection takes at once comes whole, past proxies, and ends with the connection', async (t) => {
+  const feed = memoryFeed()
+  const large = Array.from({ length: 64 }, (_, n) => `${n} ${'e'.repeat(64 * 1024)}`)
+  for (const entry of large) await feed.append(entry, undefined)
+  const server = await serving(t, feed)
+  const { headers, body } = await fetch(server.url)
+  assert.equal(headers.get('x-accel-buffering'), 'no')
+  assert.equal(headers.get('connection'), 'close')
+  let text = ''
+  for await (const chunk of body!) {
+    text += Buffer.from(chunk).toString()
+    if (text.endsWith('event: ready\ndata: ready\n\n')) break
+  }
+  assert.equal(text.match(/^event: entry$/gm)?.length, large.length)
+})
+
 test('a heartbeat of before is not sent to who comes back', async (t) => {
   const feed = memoryFeed()
   const server = await serving(t, feed)
@@ -250,8 +266,58 @@ function feedInHand() {
       return { close: async () => void followers.delete(follower) }
     },
   }
-  return { feed, each: (tell: (follower: FeedFollower) => void) => [...followers].forEach(tell) }
+  const each = (tell: (follower: FeedFollower) => void) => [...followers].forEach(tell)
+  return { feed, each, followers: () => followers.size }
 }
+
+test('who goes away, or is sent away, is followed for no longer, streaming or polling', async (t) => {
+  const { feed, followers } = feedInHand()
+  const server = await serving(t, feed)
+  const url = `${server.url}?wait=30`
+  // The feed is not whole, so each of them waits for it besides the broker itself.
+  for (const leave of ['by itself', 'when the broker closes']) {
+    const socket = open(server).resume()
+    const gone = new AbortController()
+    const polling = fetch(url, { headers: JSON_TYPE, signal: gone.signal }).catch(() => 'gone')
+    await until(() => followers() === 3)
+    if (leave === 'by itself') {
+      socket.destroy()
+      gone.abort()
+      await until(() => followers() === 1)
+    } else {
+      server.streams.close()
+      await until(() => followers() === 0)
+    }
+    await polling
+    socket.destroy()
+  }
+})
+
+test('a poll that the feed went past is told so at once, and never given a part', async (t) => {
+  const { feed, each } = feedInHand()
+  const server = await serving(t, feed, { feedBacklogBytes: 1000 })
+  for (const last of ['still waiting', 'ready'] as const) {
+    const waiting = fetch(`${server.url}?wait=30`, { headers: JSON_TYPE })
+    await until(() => server.streams.open === 1)
+    each((follower) => follower.beat('b'.repeat(2000)))
+    if (last === 'ready') each((follower) => follower.ready?.())
+    await until(() => server.streams.open === 0)
+    assert.equal((await waiting).status, 503, last)
+  }
+})
+
+test('what came meanwhile is answered in portions, what is kept in one', async (t) => {
+  const feed = memoryFeed()
+  const server = await serving(t, feed)
+  const { next } = await poll(server)
+  for (let n = 0; n < 600; n += 1) await feed.append(`${n}`, undefined)
+  const first = await poll(server, `?after=${next}`)
+  const rest = await poll(server, `?after=${first.next}`)
+  assert.deepEqual([first.events.length, rest.events.length], [500, 100])
+  const all = Array.from({ length: 600 }, (_, n) => `entry ${n}`)
+  assert.deepEqual([...told(first), ...told(rest)], all)
+  assert.deepEqual(told(await poll(server)), [...all, 'ready ready'])
+})
 
 test('what a broker does not know to be whole is no answer, and a stream says so', async (t) => {
   const { feed, each } = feedInHand()
