@@ -9,6 +9,7 @@ import type { Target } from '../../src/revocation/target.ts'
 import { keySourceOf, makeSigningKey } from '../support/feed-keys.ts'
 import { until } from '../support/redis.ts'
 import { issuer, key, keys, revocationOf, subject } from './holder.ts'
+import { listening, SESSION, started, WHY } from './running.ts'
 
 const now = (): number => Date.now() / 1000
 
@@ -110,6 +111,32 @@ describe('the publisher', () => {
     assert.equal(held.list().length, 0)
     ahead = 61
     await until(async () => held.list().length === 1)
+  })
+
+  it('does not revoke everything before a time that is far off, which nobody could undo', async () => {
+    const publisher = await started(memoryFeed())
+    const revoke = (value: number) =>
+      publisher.revoke({ target: { kind: 'before', value: String(value) }, reason: '', by: '' })
+    const now = Math.floor(Date.now() / 1000)
+    await assert.rejects(revoke(9_999_999_999), TypeError)
+    await assert.rejects(revoke(now + 310), TypeError)
+    await revoke(now + 60)
+  })
+
+  it('revokes all or nothing: one request that is not right stops none of them', async () => {
+    const transport = memoryFeed()
+    const publisher = await started(transport)
+    const revocations = await listening(transport)
+    const wrong = { target: { kind: 'planet', value: 'x' } as unknown as Target, ...WHY }
+    await assert.rejects(publisher.revokeAll([{ target: SESSION, ...WHY }, wrong]), TypeError)
+    assert.deepEqual(await publisher.revokeAll([]), [])
+    assert.equal(revocations.list().length, 0)
+    const made = await publisher.revokeAll([
+      { target: SESSION, ...WHY },
+      { target: { kind: 'task', value: 't' }, ...WHY },
+    ])
+    assert.equal(new Set(made.map(({ id }) => id)).size, 2)
+    await until(() => revocations.list().length === 2)
   })
 
   it('signs no heartbeat that no holder could read', () => {
