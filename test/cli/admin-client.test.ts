@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { health, listOf, revocation } from '../../src/admin/schemas.ts'
 import { type AdminClient, clientOfLogin } from '../../src/cli/admin-client.ts'
@@ -210,14 +212,18 @@ test('who is silent is named when a revocation is waited for, and keeps nobody w
   assert.match(text, /^1 of 1 holders; 1 silent: gone \(https:\/\/mcp\.test\/mcp\); /)
 })
 
-test('a stop does not wait for a broker that does not say whom it hits', async (t) => {
-  const server = await standIn(() => new Promise(() => {}))
+test('a stop does not wait for a broker, or a sign-in, that does not say whom it hits', async (t) => {
+  const cut = Promise.withResolvers<void>()
+  const server = createServer((request) => request.socket.once('close', () => cut.resolve()))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.after(() => server.closeAllConnections())
   t.after(() => server.close())
-  const login: SavedLogin = {
-    ...{ url: server.url, key: generateSenderKey() },
-    accessToken: async () => 'token',
-    signInAgain: async () => {},
-  }
+  const { port } = server.address() as AddressInfo
+  const key = generateSenderKey()
   const targets = [{ kind: 'task', value: 'x' }] as const
-  assert.equal(await countHits(clientOfLogin(login), targets), undefined)
+  for (const accessToken of [async () => 'token', () => new Promise<string>(() => {})]) {
+    const login = { url: `http://127.0.0.1:${port}`, key, accessToken, signInAgain: async () => {} }
+    assert.equal(await countHits(clientOfLogin(login), targets), undefined)
+  }
+  await cut.promise
 })

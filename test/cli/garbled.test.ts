@@ -146,6 +146,9 @@ test('an id that several begin with, or may, is nobody’s: nothing is shown or 
       assert.match(errorOf(ended).message, /begins? with "abcd"$/)
     }
   }
+  replies.set('/v1/sessions', { body: { items: named('xabcd'), next: null, bounded: false } })
+  const inside = await run(['revoke', 'session:abcd', '--json', '--url', server.url])
+  assert.match(errorOf(inside).message, /^no session begins with "abcd"$/)
   assert.equal(posts(), before)
 })
 
