@@ -47,7 +47,7 @@ function base(trail: Trail, recordArguments: boolean): Omit<AuditRecord, 'outcom
     actors: trail.actors?.length ? trail.actors : undefined,
     links: trail.links?.length ? trail.links : undefined,
     session: trail.session,
-    task: trail.task ?? action?.task,
+    task: trail.task,
     server: trail.request.resource === undefined ? undefined : cut(trail.request.resource),
     method: action?.method,
     name: action?.identifier,

@@ -6,6 +6,8 @@ import { exchange } from '../../src/exchange/exchange.ts'
 import type { JsonObject } from '../../src/lib/json.ts'
 import type { DecisionInput } from '../../src/policy/engine.ts'
 import { type Reason, refuse } from '../../src/refusal.ts'
+import { Nonces } from '../../src/token/nonce.ts'
+import { makeProof } from '../../src/token/proof.ts'
 import {
   asking,
   BANK,
@@ -21,6 +23,7 @@ import {
   type Rig,
   refused,
   startRig,
+  TOKEN_URL,
   under,
   x5t,
 } from './rig.ts'
@@ -199,6 +202,27 @@ test('more than eight actors are not in a row, however many are configured', asy
 test('of who acted before, a token says who they are and nothing else that an issuer says', async () => {
   const { act } = claimsOf(await exchange(await askingAs(actedBy(['x', 'y'])), rig.broker))
   assert.deepEqual(act?.act, { sub: 'y', act: { sub: 'x' } })
+})
+
+test('a record says no more of a server or of the next agent than a record has room for', async () => {
+  const long = (start: string) => `${start}/${'x'.repeat(10_000)}`
+  const cut = (start: string) => `${long(start).slice(0, 512)}…`
+  const resource = long('https://mcp.test')
+  await assert.rejects(exchange(await asking(a, { resource, details: undefined }), rig.broker))
+  assert.equal(rig.records.at(-1)?.server, cut('https://mcp.test'))
+  const delegateTo = { workload: long('spiffe://corp.test'), jkt: b.key.jkt }
+  await assert.rejects(exchange(await handingOn(a, b, { change: { delegateTo } }), rig.broker))
+  assert.equal(rig.records.at(-1)?.delegate, cut('spiffe://corp.test'))
+})
+
+test('where nonces are wanted, a proof without one gets no token, and one with it does', async () => {
+  const nonces = new Nonces(Buffer.alloc(32, 7))
+  const broker = { ...rig.broker, nonces }
+  await refused(rig, await asking(a), { code: 'nonce_required', why: 'absent' }, broker)
+  const now = Date.now() / 1000
+  const about = { method: 'POST', url: TOKEN_URL, now, nonce: nonces.issue(now) }
+  const proofHeaders = [makeProof(a.key, about)]
+  assert.ok((await exchange(await asking(a, { proofHeaders }), broker)).token)
 })
 
 test('policies decide about the task that was delegated, whatever the next agent calls it', async () => {

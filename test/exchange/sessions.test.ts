@@ -116,3 +116,30 @@ test('an identity as large as a proof can make it is one that the book takes', a
   assert.deepEqual(errors, [])
   assert.equal((await sessions!.get('s'))?.session.identity?.attributes.team, 'billing')
 })
+
+const shown = (attributes: Record<string, unknown>) =>
+  identityOf({ kind: 'oidc', issuer: 'ci', expiresAt: 2e9, attributes } as unknown as Workload)
+    .attributes
+const many = <T>(length: number, each: (n: number) => T): T[] =>
+  Array.from({ length }, (_, n) => each(n))
+
+test('of an identity 32 attributes are shown, of each 16 values, and 512 characters of each', () => {
+  const attributes = shown(Object.fromEntries(many(40, (n) => [`a${n}`, `${n}`])))
+  assert.deepEqual(
+    Object.keys(attributes),
+    many(32, (n) => `a${n}`),
+  )
+  assert.equal(shown({ groups: many(20, (n) => `${n}`) }).groups?.length, 16)
+  assert.deepEqual(shown({ long: 'x'.repeat(600) }), { long: `${'x'.repeat(512)}…` })
+  assert.deepEqual(shown({ half: 'a\ud83d', other: 7 }), { half: 'a\ufffd', other: '7' })
+})
+
+test('of an identity 12 KiB are shown, in bytes, and never a part of an attribute', () => {
+  for (const letter of ['x', 'ü', '語']) {
+    const attributes = shown(Object.fromEntries(many(32, (n) => [`a${n}`, letter.repeat(500)])))
+    const sizes = Object.entries(attributes).map((each) => Buffer.byteLength(JSON.stringify(each)))
+    const bytes = sizes.reduce((sum, each) => sum + each, 0)
+    assert.ok(bytes <= 12 * 1024 && bytes + Math.max(...sizes) + 2 > 12 * 1024, letter)
+    assert.ok(Object.values(attributes).every((value) => value.length === 500))
+  }
+})

@@ -1,10 +1,23 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { generateKeyPairSync } from 'node:crypto'
+import {
+  chmod,
+  mkdir,
+  mkdtemp,
+  open as openFile,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
 import { promisify } from 'node:util'
+import { removeKey, writeKey } from '../../src/mint/key-file.ts'
 import {
   newKeys,
   openKeys,
@@ -15,6 +28,7 @@ import {
 import { mintToken } from '../../src/mint/mint.ts'
 import { createTokenVerifier } from '../../src/token/access-token.ts'
 import type { TokenClaims } from '../../src/token/claims.ts'
+import { thumbprintOf } from '../../src/token/jwk.ts'
 import { parseJws, verifyJws } from '../../src/token/jws.ts'
 
 const NOW = 1_795_000_000
@@ -241,6 +255,55 @@ for (const [name, damage] of DAMAGES) {
     },
   )
 }
+
+folderTest(
+  'a key that a rotation elsewhere removes while it is read is no key',
+  async (directory) => {
+    const { kid } = await newKeys(directory, 'ES256', NOW)
+    // Listed, and gone when it is opened.
+    await symlink(join(directory, 'gone'), join(directory, 'gone.key.json'))
+    assert.deepEqual(kidsOf(await open(directory), NOW), [kid])
+    await assert.doesNotReject(removeKey(directory, 'a-key-that-is-gone-already'))
+    await mkdir(join(directory, 'folder.key.json'))
+    await assert.rejects(removeKey(directory, 'folder'), 'what cannot be removed is said')
+    await assert.rejects(open(directory))
+    await assert.rejects(open(join(directory, `${kid}.key.json`)), /no signing keys in/)
+  },
+)
+
+folderTest('RSA keys are made large, and small ones sign nothing', async (directory) => {
+  await newKeys(directory, 'RS256', NOW)
+  const [made] = (await open(directory)).jwks(NOW).keys
+  assert.equal(Buffer.from(String(made?.n), 'base64url').length * 8, 3072)
+  const { privateKey: key, publicKey } = generateKeyPairSync('rsa', { modulusLength: 1024 })
+  const kid = await thumbprintOf(publicKey.export({ format: 'jwk' }))
+  await writeKey(directory, { kid, algorithm: 'RS256', key, publishedAt: NOW, signsFrom: NOW })
+  await assert.rejects(open(directory), new RegExp(`${kid}\\.key\\.json is damaged`))
+})
+
+folderTest(
+  'a key is on disk before it has its name, and the name before it counts',
+  async (directory) => {
+    await mkdir(directory, { mode: 0o700 })
+    const probe = await openFile(directory)
+    const files = Object.getPrototypeOf(probe) as { sync(): Promise<void> }
+    await probe.close()
+    const { sync } = files
+    const seen: number[] = []
+    files.sync = async function (this: typeof probe) {
+      await sync.call(this)
+      seen.push((await readdir(directory)).filter((name) => name.endsWith('.key.json')).length)
+    }
+    try {
+      const { kid } = await newKeys(directory, 'ES256', NOW)
+      assert.deepEqual(seen, [0, 1])
+      await removeKey(directory, kid)
+      assert.deepEqual(seen, [0, 1, 0])
+    } finally {
+      files.sync = sync
+    }
+  },
+)
 
 folderTest('a reload that fails is reported', async (directory) => {
   const { kid } = await newKeys(directory, 'ES256', NOW)

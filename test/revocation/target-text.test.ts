@@ -73,6 +73,7 @@ describe('what is no target is none', () => {
     'agent:spiffe://corp.example/a for b for c',
     'agent: for user:idp:a',
     'agent:*',
+    'agent:oidc:prod:repo:*/app',
     'agent:/*',
     'principal:user:*',
     'task:*',
