@@ -17,19 +17,20 @@ import { creationOptions, verifyCreation } from './webauthn.ts'
 import { parseCreation } from './webauthn-input.ts'
 
 export interface Enrolment {
-  /** @throws {AdminRefusal} link_refused */
+  /** @throws {AdminRefusal} link_refused, request_invalid */
   begin(asked: Asked): Promise<Begun>
-  /** @throws {AdminRefusal} link_refused, passkey_refused */
+  /** @throws {AdminRefusal} link_refused, passkey_refused; request_invalid when the first one has no name */
   finish(answer: Answer, address: string | undefined): Promise<{ name: string }>
 }
 
 interface Asked {
   readonly link?: unknown
-  /** What the first person is called; everyone else is named by who invites them. */
+  /** What the first person is called, whom nobody could name; everyone else is named by who invites them. */
   readonly name?: unknown
 }
 
 interface Begun {
+  /** Empty while the first one has not said it. */
   readonly name: string
   readonly role: string
   readonly first: boolean
@@ -53,6 +54,11 @@ export interface EnrolmentParts {
   readonly clock: () => number
 }
 
+/** A link with the name of whoever it is for. */
+type Named =
+  | Exclude<Link, { kind: 'first' }>
+  | (Extract<Link, { kind: 'first' }> & { name: string })
+
 /** While the first person is being enrolled, nobody else is. */
 const FIRST_SECONDS = 60
 const MAX_LABEL = 60
@@ -60,7 +66,7 @@ const MAX_LABEL = 60
 export function createEnrolment(parts: EnrolmentParts): Enrolment {
   const { site, documents, people, links, challenges, trail, clock } = parts
 
-  async function whoFor(link: Link, secret: string) {
+  async function whoFor(link: Named, secret: string) {
     if (link.kind !== 'again') return { ...link, id: links.personOf(secret), existing: [] }
     const person = await people.get(link.person)
     if (person === undefined || person.passkeys.length >= MAX_PASSKEYS) {
@@ -69,14 +75,14 @@ export function createEnrolment(parts: EnrolmentParts): Enrolment {
     return { ...person, id: link.person, existing: person.passkeys }
   }
 
-  async function lookAt({ link: secret, name }: Asked): Promise<Link> {
+  async function lookAt(secret: unknown, nameOf: () => string): Promise<Named> {
     const link = await links.look(secret)
-    const own = link.kind === 'first' && typeof name === 'string' && name.trim() !== ''
-    return own ? { ...link, name: parseName(name) } : link
+    return link.kind === 'first' ? { ...link, name: nameOf() } : link
   }
 
   async function begin(asked: Asked): Promise<Begun> {
-    const link = await lookAt(asked)
+    const said = asked.name ?? ''
+    const link = await lookAt(asked.link, () => (said === '' ? '' : parseName(said)))
     const text = asked.link as string
     const { id, name, role, existing } = await whoFor(link, text)
     const challenge = await challenges.create('enrol', links.idOf(text))
@@ -85,7 +91,7 @@ export function createEnrolment(parts: EnrolmentParts): Enrolment {
   }
 
   async function finish(answer: Answer, address: string | undefined) {
-    const link = await lookAt(answer)
+    const link = await lookAt(answer.link, () => parseName(answer.name))
     const text = answer.link as string
     const response = parseCreation(answer.credential)
     const made = await verifyCreation(site, response, (challenge) =>
@@ -111,7 +117,7 @@ export function createEnrolment(parts: EnrolmentParts): Enrolment {
   }
 
   async function enrol(
-    link: Link,
+    link: Named,
     id: string,
     passkey: StoredPasskey,
     address: string | undefined,

@@ -11,13 +11,10 @@ import { counts, type PersonStore } from './person.ts'
 import { isSecret, keptId, newSecret } from './secret.ts'
 
 export type Link =
-  /** Somebody new. `first` when there was nobody at all. */
-  | {
-      readonly kind: 'first' | 'new'
-      readonly name: string
-      readonly role: Role
-      readonly by: string
-    }
+  /** The first one, when there was nobody at all: who uses it says what they are called. */
+  | { readonly kind: 'first'; readonly role: Role; readonly by: string }
+  /** Somebody new. */
+  | { readonly kind: 'new'; readonly name: string; readonly role: Role; readonly by: string }
   /** Another passkey for somebody who is there. */
   | { readonly kind: 'again'; readonly person: string; readonly by: string }
 

@@ -96,7 +96,12 @@ function page(): void {
 
   const link = location.hash.slice(1)
   async function enrol(key: Credentials): Promise<void> {
-    const name = byId('name')?.value ?? ''
+    const field = byId('name')
+    const name = field?.value ?? ''
+    if (byId('naming')?.hidden === false && name.trim() === '') {
+      field?.focus()
+      throw new Error('Say your name first: what you do is on record under it.')
+    }
     const label = byId('label')?.value ?? ''
     const { options } = await post('/sign-in/enrol/options', { link, name })
     const publicKey = key.parseCreationOptionsFromJSON(options)
@@ -111,7 +116,7 @@ function page(): void {
   async function introduce(): Promise<void> {
     const { name, role, first } = await post('/sign-in/enrol/options', { link })
     for (const [id, text] of [
-      ['who', name],
+      ['who', first === true ? 'you, the first one here' : name],
       ['role', role],
     ] as const) {
       const part = byId(id)
@@ -119,6 +124,7 @@ function page(): void {
     }
     show('naming', first === true)
     show('ask', true)
+    if (first === true) byId('name')?.focus()
   }
 
   function show(id: string, shown: boolean): void {

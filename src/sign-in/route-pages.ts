@@ -15,7 +15,7 @@ manager; nothing is kept here that could sign in.</p>
 <dl><dt>For</dt><dd id="who"></dd><dt>Role</dt><dd id="role"></dd></dl>
 <div id="naming" hidden>
 <label for="name">Your name</label>
-<input id="name" type="text" maxlength="100" autocomplete="name">
+<input id="name" type="text" maxlength="100" autocomplete="name" required>
 </div>
 <label for="label">What to call this passkey</label>
 <input id="label" type="text" maxlength="60" placeholder="My laptop" autocomplete="off">
@@ -98,6 +98,11 @@ function toldTo(reason: AdminReason): { readonly status: number; readonly detail
     case 'last_admin':
       return { status: 409, detail: 'Something changed at the same time. Try again.' }
     case 'request_invalid':
-      return { status: 400, detail: 'The request is malformed.' }
+      return { status: 400, detail: malformed(reason.pointer) }
   }
+}
+
+function malformed(pointer: string): string {
+  if (pointer !== '/name') return 'The request is malformed.'
+  return 'Say your name, in at most 100 characters that can be seen.'
 }

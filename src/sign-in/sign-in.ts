@@ -129,13 +129,7 @@ export async function createSignIn(
     async firstLink() {
       if (!(await people.empty())) return undefined
       await trail.event('first_link_made', {})
-      const first = {
-        kind: 'first',
-        name: 'First admin',
-        role: 'admin',
-        by: 'local:start',
-      } as const
-      return (await links.make(first)).url
+      return (await links.make({ kind: 'first', role: 'admin', by: 'local:start' })).url
     },
   }
 }

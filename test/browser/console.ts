@@ -7,6 +7,9 @@ import { type ConsoleSite, type SiteOptions, startSite } from './site.ts'
 
 export const skip = skipWithoutChromium
 
+/** What the first admin says that they are called. */
+export const FIRST_NAME = 'Robin Ito'
+
 export let site: ConsoleSite
 export let browser: Browser
 export let tab: Tab
@@ -26,7 +29,7 @@ export function openConsole({ at, prepare, ...options }: Begin = {}): void {
     ;[site, browser] = await Promise.all([startSite(options), startChromium()])
     tab = await openTab(browser)
     page = tab.page
-    await enrol(page, (await site.broker.firstLink())!, 'Laptop')
+    await enrol(page, (await site.broker.firstLink())!, 'Laptop', FIRST_NAME)
     await prepare?.()
     await signIn(page, site.url, at)
   })

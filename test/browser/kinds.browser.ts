@@ -205,6 +205,12 @@ test('several kinds are stopped at once, and whoever is of none of them goes on'
   )
   await dialog().getByText('Stops 3 live sessions now').waitFor()
   await dialog().getByText('By 4 revocations').waitFor()
+  assert.deepEqual(await dialog().locator('.each li').allInnerTexts(), [
+    `${bot.workload}\n1 session`,
+    'user:staff:mixed\n1 session',
+    'mixed-3\n1 session',
+    `${held!.jti}\nthis token`,
+  ])
   await stop('tried kinds together')
   await refused([bot, clerk, porter])
   await assert.rejects(held!.send())

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { openConsole, openPhone, page, site, skip, tab } from './console.ts'
 import { nothingWrong } from './people.ts'
-import { untilCount, untilLoaded, untilTrue } from './until.ts'
+import { until, untilCount, untilLoaded, untilTrue } from './until.ts'
 
 const LONG = 'a-name-that-goes-on-and-on-without-a-place-to-break-it-'.repeat(4)
 const MARKUP = '<img src=x onerror=alert(1)>'
@@ -85,6 +85,27 @@ test('what was loaded of a list stays while something new happens', { skip }, as
   await site.broker.revoke({ target, reason: 'news', by: 'local:test' })
   await rows.filter({ hasText: 'news' }).waitFor()
   await untilCount(rows, REVOKED + 1)
+})
+
+test('who loads the rest by key goes on at the first row of it', {
+  skip,
+}, async () => {
+  for (const [path, row, loaded] of [
+    ['/revocations', 'tbody tr', 50],
+    ['/audit', '.timeline > li', 50],
+  ] as const) {
+    await page.goto(site.url + path)
+    await page.locator(row).first().waitFor()
+    const button = page.getByRole('button', { name: 'Load more' })
+    await button.focus()
+    const rowNow = `[...document.querySelectorAll(${JSON.stringify(row)})].indexOf(document.activeElement)`
+    await until(`the rest of ${path} is loaded`, async () => {
+      if ((await button.count()) === 0) return true
+      await page.keyboard.press('Enter')
+      return false
+    })
+    await untilTrue(page, `${rowNow} >= ${loaded} && ${rowNow} % ${loaded} === 0`)
+  }
 })
 
 test('long names and markup in them break no page, wide or narrow', { skip }, async () => {

@@ -2,11 +2,19 @@
 import assert from 'node:assert/strict'
 import type { Page } from 'playwright-core'
 
-/** Follows a one-time link and enrols this tab's passkey. */
-export async function enrol(page: Page, link: string, label: string): Promise<void> {
+/** Follows a one-time link and enrols this tab's passkey; the first one of all says their name. */
+export async function enrol(page: Page, link: string, label: string, name?: string): Promise<void> {
   await page.goto(link)
   await page.getByLabel('What to call this passkey').fill(label)
-  await page.getByRole('button', { name: 'Add passkey' }).click()
+  const add = page.getByRole('button', { name: 'Add passkey' })
+  if (name !== undefined) {
+    assert.equal(await page.getByLabel('Your name').inputValue(), '')
+    await add.click()
+    await page.getByText('Say your name first').waitFor()
+    // Where one is then.
+    await page.keyboard.type(name)
+  }
+  await add.click()
   await page.getByText('Your passkey is ready').waitFor()
 }
 

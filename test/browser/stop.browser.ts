@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import type { Request } from 'playwright-core'
 import type { Agent } from './agents.ts'
 import { openTab } from './chromium.ts'
-import { browser, openConsole, page, rowOf, site, skip, tab } from './console.ts'
+import { browser, FIRST_NAME, openConsole, page, rowOf, site, skip, tab } from './console.ts'
 import { enrol, nothingWrong, signIn } from './people.ts'
 import { picture } from './pictures.ts'
 import { untilCount, untilSaid, untilServed, untilTrue } from './until.ts'
@@ -52,7 +52,7 @@ function listenForPosts(): { readonly posts: string[]; end(): void } {
 test('somebody enrols a passkey, signs in with it, and is who the link said', {
   skip,
 }, async () => {
-  await page.getByText('First admin').waitFor()
+  await page.getByText(FIRST_NAME).waitFor()
   await page.getByText('Live', { exact: true }).first().waitFor()
   nothingWrong(tab.complaints)
 })
@@ -241,6 +241,17 @@ test('a viewer sees all of it and is offered nothing that would be refused', { s
   assert.equal(await vera.page.getByRole('link', { name: 'People' }).count(), 0)
   await vera.page.goto(`${site.url}/revocations`)
   await vera.page.getByText('Somebody is to see this').waitFor()
+  const target = { kind: 'task', value: 'by-somebody' } as const
+  const by = String(
+    await page.evaluate(`fetch('/v1/me').then((r) => r.json()).then(({ id }) => id)`),
+  )
+  await site.broker.revoke({ target, reason: 'Somebody has a name', by })
+  const named = vera.page.locator('tbody tr').filter({ hasText: 'Somebody has a name' })
+  await named.getByText(FIRST_NAME).waitFor()
+  await named.getByRole('link').click()
+  await vera.page.locator('.facts').getByText(FIRST_NAME).waitFor()
+  await vera.page.goBack()
+  await named.waitFor()
   await agent.close()
   assert.equal(await vera.page.getByRole('button', { name: /^Undo …$/ }).count(), 0)
   nothingWrong(vera.complaints)

@@ -27,6 +27,31 @@ test('the first link makes the first admin, once; later there is none', async ()
   for (const link of links) assert.equal((await enrol(site, link)).answer.status, 403)
 })
 
+test('the first one has to say a name, which is theirs; the link goes on until then', async () => {
+  const link = (await site.signIn.firstLink())!
+  const browser = new Browser(site)
+  const secret = new URL(link).hash.slice(1)
+  const { body } = await browser.post('/sign-in/enrol/options', { link: secret })
+  assert.deepEqual([body.name, body.role, body.first], ['', 'admin', true])
+  for (const name of ['', '  ', 'a\u0007', 'n'.repeat(101)]) {
+    const begun = await browser.post('/sign-in/enrol/options', { link: secret })
+    const credential = new SoftwarePasskey(site).create(
+      begun.body.options as Record<string, unknown>,
+    )
+    const said = { link: secret, name, credential }
+    const refused = await browser.post('/sign-in/enrol/finish', said)
+    assert.deepEqual([refused.status, refused.body.title], [400, 'request_invalid'], name)
+    assert.match(String(refused.body.detail), /^Say your name/)
+  }
+  assert.deepEqual(await site.signIn.people.list(), [])
+  const { answer } = await enrol(site, link, undefined, {}, ' Sam Abara ')
+  assert.deepEqual([answer.status, answer.body.name], [200, 'Sam Abara'])
+  assert.deepEqual(
+    (await site.signIn.people.list()).map(({ name }) => name),
+    ['Sam Abara'],
+  )
+})
+
 test('a first link that lay around is none when there is somebody', async () => {
   const old = (await site.signIn.firstLink())!
   await newPerson(site, 'admin')

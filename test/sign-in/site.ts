@@ -255,13 +255,15 @@ export async function enrol(
   url: string,
   passkey = new SoftwarePasskey(site),
   twist: Twist = {},
+  name = 'Robin Ito',
 ): Promise<{ passkey: SoftwarePasskey; answer: Answer; person: string }> {
   const link = new URL(url).hash.slice(1)
   const browser = new Browser(site)
-  const begun = await browser.post('/sign-in/enrol/options', { link })
+  const begun = await browser.post('/sign-in/enrol/options', { link, name })
   if (begun.status !== 200) return { passkey, answer: begun, person: '' }
   const credential = passkey.create(begun.body.options as Record<string, unknown>, twist)
-  const answer = await browser.post('/sign-in/enrol/finish', { link, credential, label: 'Laptop' })
+  const said = { link, name, credential, label: 'Laptop' }
+  const answer = await browser.post('/sign-in/enrol/finish', said)
   const person = Buffer.from(passkey.userHandle ?? '', 'base64url').toString()
   return { passkey, answer, person }
 }

@@ -7,6 +7,7 @@ import { SelectField, TextField } from '../ui/field.tsx'
 import { Choice, MoreButton, SearchField } from '../ui/filters.tsx'
 import { useLater } from '../ui/later.ts'
 import { type Pages, usePages } from '../ui/load.ts'
+import { More } from '../ui/more.tsx'
 import { Empty, Loading, Outcome, ProblemNote } from '../ui/state.tsx'
 import { shortServer } from '../ui/text.ts'
 import { Time } from '../ui/time.tsx'
@@ -128,13 +129,11 @@ function Found({ pages: { items, more, problem, reload, loading } }: { pages: Pa
               <Entry key={`${entry.time} ${entry.jti ?? ''} ${at}`} entry={entry} />
             ))}
           </ol>
-          {more !== undefined && (
-            <div class="note">
-              <button type="button" class="button slim" onClick={more}>
-                {items.length === 0 ? 'Look further back' : 'Load more'}
-              </button>
-            </div>
-          )}
+          <More
+            more={more}
+            count={items.length}
+            title={items.length === 0 ? 'Look further back' : 'Load more'}
+          />
         </section>
       )}
     </>

@@ -82,7 +82,7 @@ export function RevocationPage({ id }: { id: string }) {
 }
 
 function Facts({ revocation }: { revocation: RevocationDetail }) {
-  const { target, reason, by, at, until, undone, id, command } = revocation
+  const { target, reason, by, byName, at, until, undone, id, command } = revocation
   return (
     <section class="card">
       <h2>Who and why</h2>
@@ -93,7 +93,7 @@ function Facts({ revocation }: { revocation: RevocationDetail }) {
         <dd>{reason}</dd>
         <dt>By</dt>
         <dd>
-          <By id={by} />
+          <By id={by} name={byName} />
         </dd>
         <dt>Made</dt>
         <dd>
@@ -105,7 +105,7 @@ function Facts({ revocation }: { revocation: RevocationDetail }) {
           <>
             <dt>Undone</dt>
             <dd>
-              <Time at={undone.at} /> by <By id={undone.by} />: {undone.reason}
+              <Time at={undone.at} /> by <By id={undone.by} name={undone.byName} />: {undone.reason}
             </dd>
           </>
         )}

@@ -140,11 +140,11 @@ function columns(onUndo: ((revocation: Revocation) => void) | undefined): ListCo
     {
       title: 'Why',
       width: '24%',
-      cell: ({ reason, by }) => (
+      cell: ({ reason, by, byName }) => (
         <span class="two" title={`${reason} (${by})`}>
           <span>{reason}</span>
           <span>
-            <By id={by} />
+            <By id={by} name={byName} />
           </span>
         </span>
       ),

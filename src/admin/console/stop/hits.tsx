@@ -9,6 +9,8 @@ import { targetText } from './target-text.ts'
 const AFTER_MS = 200
 const AGAIN_MS = 1000
 const NAMED = 6
+/** More are listed when somebody asks. */
+const LISTED = 8
 
 export interface Previewed {
   readonly value: Preview | undefined
@@ -97,9 +99,7 @@ export function Hits({ targets, preview: { value, problem }, tooMany }: HitsProp
                 ? 'No session is live: this keeps new tokens from being issued'
                 : `Stops ${value.bounded ? 'at least ' : ''}${counted(value.sessions, 'live session')} now`}
           </b>
-          {targets.length > 1 && (
-            <span class="muted">{`By ${targets.length} revocations, one for each`}</span>
-          )}
+          {targets.length > 1 && <Each targets={targets} preview={value} />}
           {value.workloads.length > 0 && (
             <Names title="Agents" names={value.workloads} short={name} />
           )}
@@ -115,6 +115,46 @@ export function Hits({ targets, preview: { value, problem }, tooMany }: HitsProp
       )}
     </section>
   )
+}
+
+/** How many each of them hits: one that hits nobody is often misspelt. */
+function Each({ targets, preview }: { targets: readonly Target[]; preview: Preview }) {
+  const { each, bounded } = preview
+  const list = (
+    <ul class="each">
+      {targets.map((target, at) => (
+        <li key={JSON.stringify(target)}>
+          <span class="cut" title={targetText(target)}>
+            {targetText(target)}
+          </span>
+          <span class={each[at] === 0 && target.kind !== 'jti' ? 'warn-text' : 'muted'}>
+            {hitText(target, each[at] ?? 0, bounded)}
+          </span>
+        </li>
+      ))}
+    </ul>
+  )
+  const title = `By ${targets.length} revocations, one for each`
+  if (targets.length > LISTED) {
+    return (
+      <details class="plain">
+        <summary>{title}</summary>
+        {list}
+      </details>
+    )
+  }
+  return (
+    <>
+      <span class="muted">{title}</span>
+      {list}
+    </>
+  )
+}
+
+function hitText({ kind }: Target, count: number, bounded: boolean): string {
+  if (kind === 'jti') return 'this token'
+  if (count === 0 && !bounded) return 'no session now'
+  return `${bounded ? 'at least ' : ''}${counted(count, 'session')}`
 }
 
 const name = (id: string) => shortId(id).name

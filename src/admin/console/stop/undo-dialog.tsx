@@ -17,7 +17,10 @@ interface UndoProps {
 }
 
 /** What is stopped may go on: whoever copied this browser's sign-in must not get there. */
-export function UndoDialog({ revocation: { id, target, reason: why, by }, onClose }: UndoProps) {
+export function UndoDialog({
+  revocation: { id, target, reason: why, by, byName },
+  onClose,
+}: UndoProps) {
   const [typed, setTyped] = useState('')
   const reason = typed.trim()
   const undo = async ({ signal, keyOf }: Attempt) => {
@@ -41,7 +44,7 @@ export function UndoDialog({ revocation: { id, target, reason: why, by }, onClos
           <section class="hits">
             <b class="wrap">{targetText(target)}</b>
             <span class="muted wrap">
-              Stopped by <By id={by} />: {why}
+              Stopped by <By id={by} name={byName} />: {why}
             </span>
             <span>It may get and use tokens again, unless another revocation hits it.</span>
           </section>

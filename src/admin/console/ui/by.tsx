@@ -21,15 +21,21 @@ function askNames(): void {
   )
 }
 
+interface ByProps {
+  readonly id: string
+  /** As the broker told it; nobody has to ask then. */
+  readonly name?: string | undefined
+}
+
 /** Who did something: a person by name where that may be known, anybody else by id. */
-export function By({ id }: { id: string }) {
+export function By({ id, name }: ByProps) {
   const known = useStore(names)
-  const isPerson = id.startsWith(PERSON)
+  const unnamed = name === undefined && id.startsWith(PERSON)
   useEffect(() => {
-    if (isPerson) askNames()
-  }, [isPerson])
+    if (unnamed) askNames()
+  }, [unnamed])
   const now = signed.get()
-  const mine = now.is === 'in' && now.me.id === id
-  const name = mine ? now.me.name : isPerson ? known.get(id.slice(PERSON.length)) : undefined
-  return <span title={id}>{name ?? shortId(id).name}</span>
+  const mine = now.is === 'in' && now.me.id === id ? now.me.name : undefined
+  const found = unnamed ? known.get(id.slice(PERSON.length)) : name
+  return <span title={id}>{mine ?? found ?? shortId(id).name}</span>
 }

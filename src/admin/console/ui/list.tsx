@@ -1,5 +1,6 @@
 import type { ComponentChildren } from 'preact'
 import { useNarrow } from './media.ts'
+import { More } from './more.tsx'
 
 export interface ListColumn<T> {
   readonly title: string
@@ -56,13 +57,7 @@ export function List<T>(props: ListProps<T>) {
           </tbody>
         </table>
       )}
-      {more !== undefined && (
-        <div class="note">
-          <button type="button" class="button slim" onClick={more}>
-            Load more
-          </button>
-        </div>
-      )}
+      <More more={more} count={items.length} />
     </div>
   )
 }
