@@ -43,6 +43,34 @@ describe('a holder that does not hear refuses', () => {
     assert.equal(h.outcome(), 'revocations_stale')
   })
 
+  it('a first heartbeat that was held up makes the later ones look no younger', async () => {
+    const h = holder()
+    await h.beat(h.clock.now - 0.5)
+    h.pass(0.25)
+    await h.beat()
+    h.pass(1.1)
+    assert.equal(h.outcome(), 'revocations_stale')
+  })
+
+  it('a clock that runs slower than ours by little is forgiven, for its heartbeats are not late', async () => {
+    const h = holder()
+    await h.beat()
+    h.pass(100)
+    await h.beat(h.clock.now - 0.5)
+    h.pass(0.9)
+    assert.equal(h.outcome(), 'passes')
+  })
+
+  it('a late heartbeat of one broker takes nothing away from what another has said', async () => {
+    const h = holder()
+    await h.beat(h.clock.now, 'o2')
+    h.pass(0.25)
+    await h.beat()
+    await h.beat(h.clock.now - 0.2, 'o2')
+    h.pass(0.9)
+    assert.equal(h.outcome(), 'passes')
+  })
+
   it('the wall clock of the holder does not matter to the bound', async () => {
     const h = holder()
     await h.beat()

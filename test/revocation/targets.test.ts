@@ -4,6 +4,7 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { hits } from '../../src/revocation/hits.ts'
 import { issuerOf } from '../../src/revocation/issuer-of.ts'
+import { RevokedValues } from '../../src/revocation/revoked-index.ts'
 import { RevokedSet } from '../../src/revocation/revoked-set.ts'
 import { parseTarget, type Subject, type Target } from '../../src/revocation/target.ts'
 
@@ -210,6 +211,12 @@ it('a set of any number of them finds exactly what one of them names', () => {
   )
 })
 
+it('what is no object is no target, and says so', () => {
+  for (const json of [null, undefined, 'jti:x', 7, []]) {
+    assert.throws(() => parseTarget(json), /must be an object/)
+  }
+})
+
 describe('a target that could stop nothing is none', () => {
   for (const [what, target] of Object.entries({
     'a key that is no thumbprint': { kind: 'key', value: 'k' },
@@ -233,4 +240,17 @@ describe('a target that could stop nothing is none', () => {
   })) {
     it(what, () => assert.throws(() => parseTarget(target as never), TypeError))
   }
+})
+
+it('what was stopped and is no more leaves nothing behind', () => {
+  const values = new RevokedValues()
+  const both = ['x', 'y'].map((id) => {
+    return { id, target: { kind: 'jti', value: 'v' } as const, at: 0, reason: '', by: '' }
+  })
+  for (const each of both) values.add(each)
+  for (const each of both) {
+    assert.equal(values.isEmpty, false)
+    values.remove(each)
+  }
+  assert.equal(values.isEmpty, true)
 })

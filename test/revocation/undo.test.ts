@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { signRevocation } from '../../src/revocation/feed-text.ts'
+import type { Target } from '../../src/revocation/target.ts'
+import { targetText } from '../../src/revocation/target-text.ts'
 import { signJws } from '../../src/token/jws.ts'
 import { makeSigningKey } from '../support/feed-keys.ts'
-import { holder, issuer, key, revocationOf, settled } from './holder.ts'
+import { agent, holder, issuer, key, revocationOf, settled } from './holder.ts'
 import { SESSION } from './running.ts'
 
 describe('a holder', () => {
@@ -34,14 +36,39 @@ describe('a holder', () => {
     })
   }
 
-  it('keeps what another revocation of the same stops', async () => {
-    const h = holder()
-    await h.entry(SESSION, { id: 'x' })
-    await h.entry(SESSION, { id: 'y' })
-    await h.undo('x')
-    await h.beat()
-    assert.equal(h.outcome(), 'revoked')
-  })
+  for (const target of [
+    SESSION,
+    { kind: 'agent', value: agent, principal: 'user:5f2c' } as const,
+  ]) {
+    for (const undone of ['x', 'y']) {
+      it(`keeps what another revocation of the same ${target.kind} stops: ${undone} undone`, async () => {
+        const h = holder()
+        await h.entry(target, { id: 'x' })
+        await h.entry(target, { id: 'y' })
+        await h.undo(undone)
+        await h.beat()
+        assert.equal(h.outcome(), 'revoked')
+      })
+    }
+  }
+
+  const others: readonly Target[] = [
+    { kind: 'agent', value: agent },
+    { kind: 'agent', value: agent.slice(0, agent.lastIndexOf('/')), beneath: true },
+    { kind: 'agent', value: agent, principal: 'user:5f2c' },
+    { kind: 'principal', value: 'user:5f2c' },
+    { kind: 'issuer', value: 'spiffe://corp.example' },
+  ]
+  for (const target of others) {
+    it(`lets pass what was undone, of every kind: ${targetText(target)}`, async () => {
+      const h = holder()
+      await h.entry(target, { id: 'x' })
+      await h.beat()
+      assert.equal(h.outcome(), 'revoked')
+      await h.undo('x')
+      assert.equal(h.outcome(), 'passes')
+    })
+  }
 
   it('does not believe an undo that the broker did not sign', async () => {
     const h = holder()
