@@ -4,7 +4,7 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { hits } from '../../src/revocation/hits.ts'
 import { issuerOf } from '../../src/revocation/issuer-of.ts'
-import { RevokedValues } from '../../src/revocation/revoked-index.ts'
+import { RevokedTimes, RevokedValues } from '../../src/revocation/revoked-index.ts'
 import { RevokedSet } from '../../src/revocation/revoked-set.ts'
 import { parseTarget, type Subject, type Target } from '../../src/revocation/target.ts'
 
@@ -253,4 +253,10 @@ it('what was stopped and is no more leaves nothing behind', () => {
     values.remove(each)
   }
   assert.equal(values.isEmpty, true)
+  const times = new RevokedTimes()
+  const stopped = { ...both[0]!, target: { kind: 'before', value: '1000' } as const }
+  times.add(stopped)
+  assert.equal(times.find(999, 0), stopped)
+  times.remove(stopped)
+  assert.equal(times.find(999, 0), undefined)
 })

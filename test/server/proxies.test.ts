@@ -168,16 +168,19 @@ test('a list of proxies with a mistake in it is refused', () => {
   assert.throws(() => ofProxies(['192.0.2.1', '10.0.0.0/40']), /"10\.0\.0\.0\/40"/)
 })
 
-for (const [title, certificates] of [
-  ['a TLS listener', ofConnections()],
-  ['a listed proxy', ofProxies(['127.0.0.1'])],
-  ['a stranger', ofProxies([])],
+for (const [title, certificates, stranger] of [
+  ['a TLS listener', ofConnections(), '127.0.0.1'],
+  ['a listed proxy', ofProxies(['127.0.0.1']), undefined],
+  ['a stranger', ofProxies([]), '127.0.0.1'],
 ] as const) {
   test(`nothing after the first look sees the fields of ${title}`, async () => {
     const { promise, resolve } = Promise.withResolvers<IncomingMessage>()
+    const strangers: unknown[] = []
     const server = createServer((request, response) => {
       certificates.receive(request)
-      resolve(request)
+      strangers.push(certificates.strangerOf(request))
+      if (strangers.length === 1) assert.equal(certificates.of(request), undefined)
+      else resolve(request)
       response.end()
     })
     await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening))
@@ -187,7 +190,9 @@ for (const [title, certificates] of [
       'CLIENT-CERT-CHAIN': ':CCCC:',
       'x-a': 'b',
     }
+    await send(`http://127.0.0.1:${port}/`)
     await send(`http://127.0.0.1:${port}/`, { headers })
+    assert.deepEqual(strangers, [undefined, stranger])
     const { headers: left, rawHeaders } = await promise
     assert.ok(!Object.keys(left).some((name) => name.startsWith('client-cert')))
     assert.doesNotMatch(rawHeaders.join(), /client-cert|AAAA|BBBB|CCCC/i)

@@ -8,7 +8,12 @@ import { type AddressInfo, connect as connectTcp } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { connect, getCACertificates, setDefaultCACertificates } from 'node:tls'
+import {
+  connect,
+  getCACertificates,
+  type SecureContextOptions,
+  setDefaultCACertificates,
+} from 'node:tls'
 import { pino } from 'pino'
 import { createDevelopmentDomain, type DevelopmentDomain } from '../../src/identity/development.ts'
 import { createProver } from '../../src/identity/prover.ts'
@@ -75,10 +80,9 @@ interface Seen {
   readonly same: boolean
 }
 
-interface Visit {
+interface Visit extends Pick<SecureContextOptions, 'ciphers' | 'minVersion' | 'maxVersion'> {
   readonly port: number
   readonly identity?: Identity
-  readonly maxVersion?: 'TLSv1.2' | 'TLSv1.3'
   readonly session?: Buffer | undefined
 }
 
@@ -103,6 +107,7 @@ function visit({ port, identity, session, ...options }: Visit) {
     text += data
   })
   socket.on('close', () => {
+    if (text === '') return reject(new Error('closed without an answer'))
     const seen = JSON.parse(text.split('\n').at(-2)!) as Seen
     resolve({ seen, ...(given === undefined ? {} : { session: given }) })
   })
@@ -116,6 +121,7 @@ const base64Of = (pem: string) =>
     .filter((text) => text.includes('BEGIN'))
     .map((text) => new X509Certificate(text).raw.toString('base64'))
 const versions = ['TLSv1.3', 'TLSv1.2'] as const
+const TLS_12 = { minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' } as const
 
 for (const maxVersion of versions) {
   test(`the chain is what the client sent, in its order (${maxVersion})`, async () => {
@@ -150,6 +156,23 @@ test('a connection without a certificate has none', async () => {
     assert.deepEqual((await visit({ port })).seen, { same: true })
   })
 })
+
+const offers: readonly (readonly [what: string, offer: SecureContextOptions, taken: boolean])[] = [
+  ['TLS 1.2 with AES-GCM', { ciphers: 'ECDHE-ECDSA-AES128-GCM-SHA256' }, true],
+  ['TLS 1.2 with ChaCha20', { ciphers: 'ECDHE-ECDSA-CHACHA20-POLY1305' }, true],
+  ['TLS 1.2 without authenticated encryption', { ciphers: 'ECDHE-ECDSA-AES128-SHA' }, false],
+  ['the same with a longer hash', { ciphers: 'ECDHE-ECDSA-AES256-SHA384' }, false],
+  ['TLS 1.1', { ciphers: 'ALL:@SECLEVEL=0', minVersion: 'TLSv1', maxVersion: 'TLSv1.1' }, false],
+]
+for (const [what, offer, taken] of offers) {
+  test(`${what} is ${taken ? 'taken' : 'refused'}, whatever the client's software allows`, async () => {
+    await listening(ours(), async (port) => {
+      const visiting = visit({ port, ...TLS_12, ...offer })
+      if (taken) assert.deepEqual((await visiting).seen, { same: true })
+      else await assert.rejects(visiting, /alert|handshake|protocol/i)
+    })
+  })
+}
 
 test('what the machine trusts adds nothing to the chain and takes nothing from it', async () => {
   const before = getCACertificates('default')
