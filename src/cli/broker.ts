@@ -117,7 +117,11 @@ export async function startBroker(
         ...(certificate === undefined ? {} : { certificate: () => certificate.fault(now()) }),
       },
       log,
-      limits: { drainMs: config.shutdown.drainSeconds * 1000 },
+      limits: {
+        drainMs: config.shutdown.drainSeconds * 1000,
+        feedStreams: config.revocation.followers,
+        feedStreamsPerNetwork: config.revocation.followersPerNetwork,
+      },
     })
     stack.defer(() => server.close())
     stack.defer(() => admin.endStreams())

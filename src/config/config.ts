@@ -56,7 +56,14 @@ export interface Config {
   readonly tokens: { readonly lifetimeSeconds: number; readonly sessionLifetimeSeconds: number }
   readonly dpop: { readonly nonceSecretFile: string | undefined }
   readonly identity: { readonly onSecondKey: 'record' | 'refuse' }
-  readonly revocation: { readonly beatEveryMs: number; readonly staleAfterMs: number }
+  readonly revocation: {
+    readonly beatEveryMs: number
+    readonly staleAfterMs: number
+    /** Verifiers that may follow the feed over HTTP at this broker at once. */
+    readonly followers: number
+    /** Of them, those of one IPv4 address or one IPv6 network of 64 bits: a proxy is one. */
+    readonly followersPerNetwork: number
+  }
   readonly audit: { readonly directory: string; readonly arguments: boolean }
   readonly clients: readonly ClientConfig[]
   readonly mtls: MtlsConfig | undefined
@@ -218,6 +225,8 @@ function toConfig(settings: Settings): Omit<Config, 'clients'> {
     revocation: {
       beatEveryMs: settings.revocation.beat_every_ms,
       staleAfterMs: settings.revocation.stale_after_ms,
+      followers: settings.revocation.followers,
+      followersPerNetwork: settings.revocation.followers_per_network,
     },
     audit: settings.audit,
     mtls: settings.mtls && {

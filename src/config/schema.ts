@@ -181,6 +181,8 @@ const settings = z.strictObject({
     .strictObject({
       beat_every_ms: integer(20, 10_000, 'milliseconds').default(250),
       stale_after_ms: integer(100, 60_000, 'milliseconds').default(1000),
+      followers: integer(1, 100_000, 'followers').default(256),
+      followers_per_network: integer(1, 100_000, 'followers').default(64),
     })
     .refine((value) => value.stale_after_ms >= 2 * value.beat_every_ms, {
       error:

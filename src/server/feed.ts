@@ -35,7 +35,7 @@ export function createFeedStreams(
   function take({ req, res }: Context): AbortSignal | undefined {
     const network = networkOf(req.socket.remoteAddress)
     const ofNetwork = [...open.values()].filter((each) => each === network).length
-    const full = open.size >= limits.feedStreams || ofNetwork >= limits.feedStreamsPerAddress
+    const full = open.size >= limits.feedStreams || ofNetwork >= limits.feedStreamsPerNetwork
     if (closed || full) return undefined
     const over = new AbortController()
     open.set(over, network)

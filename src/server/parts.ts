@@ -46,8 +46,8 @@ export interface Limits {
   readonly headerBytes: number
   /** Followers of `/revocations` at once. */
   readonly feedStreams: number
-  /** Of these, from one address; from one network, where it is IPv6. */
-  readonly feedStreamsPerAddress: number
+  /** Of these, from one IPv4 address or one IPv6 network of 64 bits. */
+  readonly feedStreamsPerNetwork: number
   /** A follower with more than this unread is cut off; it will connect again. */
   readonly feedBacklogBytes: number
   /** So is one that has read nothing for so long. */
@@ -65,7 +65,7 @@ export const DEFAULT_LIMITS: Limits = {
   headers: 64,
   headerBytes: 32 * 1024,
   feedStreams: 256,
-  feedStreamsPerAddress: 64,
+  feedStreamsPerNetwork: 64,
   feedBacklogBytes: 1024 * 1024,
   feedUnreadMs: 30_000,
   drainMs: 10_000,

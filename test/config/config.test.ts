@@ -324,6 +324,17 @@ for (const url of [
   })
 }
 
+test('how many may follow the feed is a setting, for all and for one network', async () => {
+  const { revocation } = await load(MINIMAL)
+  assert.deepEqual([revocation.followers, revocation.followersPerNetwork], [256, 64])
+  const changed = { followers: 1000, followers_per_network: 900 }
+  const { followers, followersPerNetwork } = (await load({ ...MINIMAL, revocation: changed }))
+    .revocation
+  assert.deepEqual([followers, followersPerNetwork], [1000, 900])
+  const none = { followers: 0 }
+  assert.match((await problemsOf({ ...MINIMAL, revocation: none }))[0]!, /^revocation\.followers: /)
+})
+
 test('a staleness bound too near the heartbeat is refused', async () => {
   const revocation = { beat_every_ms: 900 }
   assert.match(

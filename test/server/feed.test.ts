@@ -96,7 +96,7 @@ test('closing ends every stream and answers every poll', async (t) => {
 })
 
 test('one address cannot take every place, and gets one back when it ends another', async (t) => {
-  const server = await serving(t, memoryFeed(), { feedStreams: 8, feedStreamsPerAddress: 2 })
+  const server = await serving(t, memoryFeed(), { feedStreams: 8, feedStreamsPerNetwork: 2 })
   const { next } = await poll(server)
   const socket = open(server)
   await until(() => server.streams.open === 1)
@@ -117,7 +117,7 @@ test('one address cannot take every place, and gets one back when it ends anothe
 })
 
 test('whoever has one IPv6 network is one follower, however many addresses it has', async (t) => {
-  const { streams } = await serving(t, memoryFeed(), { feedStreamsPerAddress: 2 })
+  const { streams } = await serving(t, memoryFeed(), { feedStreamsPerNetwork: 2 })
   const ended: (() => void)[] = []
   /** Asks for the headers of a stream from an address; its place is free when the answer has ended. */
   const from = (remoteAddress: string) => {

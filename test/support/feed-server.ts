@@ -21,7 +21,7 @@ export interface FeedServer {
 
 export const FEED_LIMITS = {
   feedStreams: 16,
-  feedStreamsPerAddress: 16,
+  feedStreamsPerNetwork: 16,
   feedBacklogBytes: 1024 * 1024,
   feedUnreadMs: 30_000,
 }
