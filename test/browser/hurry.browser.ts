@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import type { Request, Route } from 'playwright-core'
 import { openConsole, page, rowOf, site, skip, tab } from './console.ts'
 import { nothingWrong } from './people.ts'
-import { untilSaid, untilTrue } from './until.ts'
+import { until, untilSaid, untilTrue } from './until.ts'
 
 openConsole()
 
@@ -14,7 +14,8 @@ const dialog = () => page.getByRole('dialog')
 function listenFor(end: RegExp): { readonly sent: Request[]; stop(): void } {
   const sent: Request[] = []
   const told = (request: Request) => {
-    if (request.method() === 'POST' && end.test(new URL(request.url()).pathname)) sent.push(request)
+    if (/POST|PATCH/.test(request.method()) && end.test(new URL(request.url()).pathname))
+      sent.push(request)
   }
   page.on('request', told)
   return { sent, stop: () => page.off('request', told) }
@@ -79,6 +80,8 @@ test('what is stopped, and what the dialog says of it, is what was typed last', 
   await dialog().getByLabel('Reason').fill('tried in a hurry')
   await dialog().locator('.command code').filter({ hasText: 'the-first' }).waitFor()
   const { sent, stop } = listenFor(/\/v1\/revocations$/)
+  const late = await hold(/\/v1\/revocations$/, (route) => route.continue())
+  await dialog().locator('[type=submit]').focus()
   const left = await atOnce(`
     const lines = document.querySelector('dialog textarea')
     lines.value = 'the-second'
@@ -88,6 +91,9 @@ test('what is stopped, and what the dialog says of it, is what was typed last', 
     document.querySelector('dialog [type=submit]').click()
     return left`)
   assert.equal(left, 0)
+  await late.come
+  await untilTrue(page, `document.activeElement.textContent === 'Stopping …'`)
+  late.letGo()
   await page.getByText('Held by 2 of 2').waitFor()
   stop()
   const stopped = sent.map((request) => request.postDataJSON().targets)
@@ -116,32 +122,169 @@ test('an undoing whose answer was lost is done once, and sent again it is told s
   assert.equal(keys[1], keys[0])
 })
 
-test('a touch that comes after the dialog was left does nothing', { skip }, async () => {
-  const target = { kind: 'task', value: 'left' } as const
-  await site.broker.revoke({ target, reason: 'tried to leave it', by: 'local:test' })
-  await page.goto(`${site.url}/revocations?text=leave`)
-  // A passkey that is touched when somebody says so, whatever becomes of the question.
-  await page.evaluate(`(() => {
-    const { credentials } = navigator
-    const get = credentials.get.bind(credentials)
-    credentials.get = ({ signal, ...options }) => {
-      const answer = get(options)
-      return new Promise((resolve) => { window.touch_ = async () => resolve(await answer) })
-    }
-  })()`)
-  await page.getByRole('button', { name: 'Undo …' }).click()
-  await dialog().getByLabel('Reason').fill('it was nothing')
-  const { sent, stop } = listenFor(/\/undo$/)
-  await dialog().getByRole('button', { name: 'Undo', exact: true }).click()
-  await untilTrue(page, 'window.touch_ !== undefined')
-  await page.keyboard.press('Escape')
-  await dialog().waitFor({ state: 'detached' })
-  // What the touch would lead to is sent before this is answered.
-  await page.evaluate(`touch_().then(() => fetch('/v1/me')).then((r) => r.json())`)
+/** Every dialog that waits for a touch: how it is opened and filled in, its button, and where it sends to. */
+const TOUCHED: readonly {
+  readonly name: string
+  readonly open: () => Promise<void>
+  readonly button: string
+  readonly sent: RegExp
+}[] = [
+  {
+    name: 'undoing',
+    async open() {
+      const target = { kind: 'task', value: 'left' } as const
+      const reason = 'tried to leave it'
+      const { id } = await site.broker.revoke({ target, reason, by: 'local:test' })
+      await page.goto(`${site.url}/revocations/${id}`)
+      await page.getByRole('button', { name: 'Undo …' }).click()
+      await dialog().getByLabel('Reason').fill('it was nothing')
+    },
+    button: 'Undo',
+    sent: /\/undo$/,
+  },
+  {
+    name: 'an invitation',
+    async open() {
+      await page.goto(`${site.url}/people`)
+      await page.getByRole('button', { name: 'Invite …' }).click()
+      await dialog().getByLabel('Name').fill('Nobody yet')
+    },
+    button: 'Make a link',
+    sent: /\/v1\/people$/,
+  },
+  {
+    name: 'another role',
+    async open() {
+      await page.goto(`${site.url}/people`)
+      await page.getByRole('button', { name: /^Role of/ }).click()
+      await dialog().getByLabel('Role', { exact: true }).selectOption('approver')
+    },
+    button: 'Change role',
+    sent: /\/v1\/people\/[^/]+$/,
+  },
+]
+
+for (const { name, open, button, sent: where } of TOUCHED) {
+  test(`${name}: a touch that comes after the dialog was left does nothing`, { skip }, async () => {
+    await open()
+    // A passkey that is touched when somebody says so, whatever becomes of the question.
+    await page.evaluate(`(() => {
+      const { credentials } = navigator
+      const get = credentials.get.bind(credentials)
+      credentials.get = ({ signal, ...options }) => {
+        const answer = get(options)
+        return new Promise((resolve) => { window.touch_ = async () => resolve(await answer) })
+      }
+    })()`)
+    const { sent, stop } = listenFor(where)
+    await dialog().getByRole('button', { name: button, exact: true }).click()
+    await untilTrue(page, 'window.touch_ !== undefined')
+    await page.keyboard.press('Escape')
+    await dialog().waitFor({ state: 'detached' })
+    // What the touch would lead to is sent before this is answered.
+    await page.evaluate(`touch_().then(() => fetch('/v1/me')).then((r) => r.json())`)
+    stop()
+    assert.equal(sent.length, 0)
+  })
+
+  test(`${name}: sent again after its answer was lost, it is the same request, and the focus stays`, {
+    skip,
+  }, async () => {
+    await open()
+    const { sent, stop } = listenFor(where)
+    const submit = dialog().locator('[type=submit]')
+    const late = await hold(where, (route) => route.abort())
+    await submit.focus()
+    await page.keyboard.press('Enter')
+    await late.come
+    await untilTrue(page, `document.activeElement.type === 'submit'`)
+    await page.keyboard.press('Enter')
+    late.letGo()
+    await dialog().getByText('The broker cannot be reached').waitFor()
+    await untilTrue(page, `document.activeElement.type === 'submit'`)
+    await page.keyboard.press('Enter')
+    await until('it is sent again', () => sent.length === 2)
+    stop()
+    const keys = sent.map((request) => request.headers()['idempotency-key'])
+    assert.match(String(keys[0]), /^[\w-]{36}$/)
+    assert.equal(keys[1], keys[0])
+  })
+}
+
+test('a cut off answer is no answer; what was told once is asked for anew', { skip }, async () => {
+  await page.goto(`${site.url}/people`)
+  const button = page.getByRole('button', { name: 'Link for another passkey' })
+  await button.waitFor()
+  const { sent, stop } = listenFor(/\/invitations$/)
+  await answerLater('/invitations', `return new Response('{"url":', { status: 201 })`)
+  await button.click()
+  await page.getByText('The answer of the broker was cut off').waitFor()
+  await button.click()
+  await page.getByText('The answer of the broker was cut off').waitFor({ state: 'detached' })
+  await until('the second is answered', async () => (await sent[1]?.response())?.status() === 409)
+  await until('a link is shown', async () => {
+    if (await dialog().getByText('It is shown only now').isVisible()) return true
+    await button.click()
+    return false
+  })
   stop()
-  assert.equal(sent.length, 0)
-  await page.reload()
-  await page.locator('tbody tr').getByText('in force').waitFor()
+  const keys = sent.map((request) => request.headers()['idempotency-key'])
+  assert.equal(keys[1], keys[0])
+  assert.notEqual(keys[2], keys[0])
+})
+
+test('the address says at once what a page is filtered by', { skip }, async () => {
+  for (const path of ['/sessions', '/revocations', '/audit']) {
+    await page.goto(site.url + path)
+    await page.locator('search input').first().waitFor()
+    const search = await atOnce(`
+      const field = document.querySelector('search input')
+      field.value = 'sought'
+      field.dispatchEvent(new InputEvent('input', { bubbles: true }))
+      await drawn()
+      return location.search`)
+    assert.match(String(search), /=sought/, path)
+  }
+})
+
+test('a key moves the list before the next one is pressed', { skip }, async () => {
+  const now = Date.now() / 1000
+  await site.seen(
+    Array.from({ length: 100 }, (_, n) => ({
+      ...{ id: `long-${n}`, workload: `spiffe://demo.test/agents/long-${n}`, principal: 'p' },
+      ...{ key: `${n}`.padEnd(43, 'k'), actors: [], actions: [], issued: 1, spent: 0, refused: 0 },
+      ...{ firstAt: now, lastAt: now, tokensUntil: now },
+    })),
+  )
+  await page.goto(`${site.url}/sessions`)
+  await rowOf('agents/long-').first().waitFor()
+  await untilTrue(page, 'document.documentElement.scrollHeight > 3 * innerHeight')
+  await page.getByRole('grid').focus()
+  const scrolled = await atOnce(`
+    const press = { key: 'End', bubbles: true, cancelable: true }
+    document.activeElement.dispatchEvent(new KeyboardEvent('keydown', press))
+    await drawn()
+    return scrollY > 0`)
+  assert.equal(scrolled, true)
+})
+
+test('no page asks for sessions that shows none', { skip }, async () => {
+  const asked: string[] = []
+  const told = (request: Request) => asked.push(new URL(request.url()).pathname)
+  page.on('request', told)
+  await page.goto(`${site.url}/revocations`)
+  await page
+    .locator('.side .stream')
+    .filter({ hasText: /^Live$/ })
+    .waitFor()
+  const target = { kind: 'task', value: 'seen-elsewhere' } as const
+  await site.broker.revoke({ target, reason: 'tried elsewhere', by: 'local:test' })
+  await page.locator('tbody tr').filter({ hasText: 'tried elsewhere' }).waitFor()
+  page.off('request', told)
+  assert.deepEqual(
+    asked.filter((path) => path === '/v1/sessions'),
+    [],
+  )
 })
 
 test('who presses twice before anything is drawn asks once', { skip }, async () => {
@@ -169,8 +312,10 @@ test('a verdict is on the question that is on the screen, however late it comes'
   const late = await hold(/\/v1\/policies\/explain$/, (route) => route.continue())
   const ask = page.getByRole('button', { name: 'Ask the policies' })
   const verdict = page.getByRole('region', { name: 'Verdict' })
-  await ask.click()
+  await ask.focus()
+  await page.keyboard.press('Enter')
   await late.come
+  await untilTrue(page, `document.activeElement.textContent === 'Asking …'`)
   await page.getByLabel('Agent').fill('spiffe://elsewhere.test/agents/research')
   late.letGo()
   await ask.waitFor()
