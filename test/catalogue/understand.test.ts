@@ -171,6 +171,13 @@ const TEMPLATES: readonly [string, string, boolean][] = [
   ['file:///srv/{+path}', 'file:///srv//etc/passwd', false],
   ['file:///srv/{+path}', 'file:///srv/a//b', false],
   ['file:///{+path}', 'file:///etc/hosts', true],
+  ['file:///{+path}', 'file:////etc/hosts', false],
+  ['docs://{+path}', 'docs://a/b', true],
+  ['docs://{+path}', 'docs:///etc/passwd', false],
+  ['x://h/f/{+path}', 'x://h/f//etc/passwd', false],
+  ['x://h/f/{+path}', 'x://h/f/:///etc/passwd', false],
+  ['x://h/f/{+path}', 'x://h/f/a:///etc/passwd', false],
+  ['x://h/f/{+path}', 'x://h/f/a://b.example/c', true],
   ['view:{+uri}', 'view:https://a.example/b', true],
   ['a.b://{x}', 'aXb://1', false],
 ]
