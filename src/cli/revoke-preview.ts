@@ -10,8 +10,8 @@ import { printable, table } from './text.ts'
 /** Live sessions. Counted before the stop: afterwards they live no more. */
 export interface Hits {
   readonly sessions: number
-  /** Of each target; undefined from a broker that does not tell them apart. */
-  readonly each: readonly number[] | undefined
+  /** Of each target, in their order. */
+  readonly each: readonly number[]
   /** There are more sessions than the broker looked at. */
   readonly bounded: boolean
 }
@@ -47,7 +47,7 @@ async function ask(
   admin: AdminClient,
   targets: readonly Target[],
   signal?: AbortSignal,
-): Promise<Preview & { readonly each?: readonly number[] | undefined }> {
+): Promise<Preview> {
   const { preview: schema } = await import('../admin/schemas.ts')
   const options = signal === undefined ? {} : { signal }
   return await admin.post('/v1/revocations/preview', schema, { targets }, options)
@@ -72,30 +72,23 @@ export async function countHits(
     const found = await Promise.race([asked, over])
     if (found === undefined) return undefined
     const { sessions, each, bounded } = found
-    return { sessions, each: each?.length === targets.length ? each : undefined, bounded }
+    return { sessions, each, bounded }
   } finally {
     clearTimeout(timer)
   }
 }
 
-/** What is said of the target at this place; undefined where only the sum of all is known. */
+/** What is said of the target at this place; undefined where it is not known. */
 export function hitsOf(hits: Hits | undefined, at: number, target: Target): string | undefined {
-  const count = hits?.each?.[at]
+  const count = hits?.each[at]
   if (hits === undefined || count === undefined || !isCounted(target)) return undefined
   return `${countOf(count, hits.bounded)} now`
-}
-
-/** The sum, where the hits of each target are not known. */
-export function allHits(hits: Hits | undefined, targets: readonly Target[]): string | undefined {
-  if (hits === undefined || hits.each !== undefined || !targets.some(isCounted)) return undefined
-  return `${countOf(hits.sessions, hits.bounded)} now`
 }
 
 /** The targets that hit nobody who is there now, as far as that is known. */
 export function idle(hits: Hits | undefined, targets: readonly Target[]): Target[] {
   if (hits === undefined || hits.bounded) return []
-  const { each, sessions } = hits
-  return targets.filter((one, at) => isCounted(one) && (each?.[at] ?? sessions) === 0)
+  return targets.filter((one, at) => isCounted(one) && hits.each[at] === 0)
 }
 
 export function warnOfIdle(targets: readonly Target[]): void {

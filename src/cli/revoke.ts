@@ -7,15 +7,7 @@ import { type Answer, CliError } from './answer.ts'
 import { finish } from './command.ts'
 import { userName } from './control.ts'
 import { brokerHere, configHere, type Here, openAdmin, withAdmin } from './open-admin.ts'
-import {
-  allHits,
-  countHits,
-  type Hits,
-  hitsOf,
-  idle,
-  preview,
-  warnOfIdle,
-} from './revoke-preview.ts'
+import { countHits, type Hits, hitsOf, idle, preview, warnOfIdle } from './revoke-preview.ts'
 import { type Held, waitForHolders } from './revoke-wait.ts'
 import { parseWish, type RevokeOptions, type Wish } from './revoke-wish.ts'
 import { instant, printable, table } from './text.ts'
@@ -106,7 +98,6 @@ async function throughApi(admin: AdminClient, wish: Wish): Promise<Done> {
 }
 
 function answerOf({ revocations, through, where, hits }: Done, now: number, held?: Held): Answer {
-  const targets = revocations.map(({ target }) => target)
   const lines = revocations.map(({ id, target, until }, at) =>
     [
       `revoked ${printable(targetText(target))}`,
@@ -118,14 +109,13 @@ function answerOf({ revocations, through, where, hits }: Done, now: number, held
     ].join('\n'),
   )
   const facts = table([
-    ['hits', allHits(hits, targets)],
     ['through', where],
     ['had by', held?.text],
   ])
   return {
     json: {
       ...{ revocations, through, hits: hits?.sessions ?? null },
-      ...(hits?.each === undefined ? {} : { each: hits.each }),
+      ...(hits === undefined ? {} : { each: hits.each }),
       ...(held === undefined ? {} : { holders: held.json }),
     },
     text: [...lines, facts].join('\n'),

@@ -110,13 +110,21 @@ test('a stop is made though it cannot be said whom it hits', async (t) => {
   const state = { state: 'live', canUndo: true, holders: { holding: 0, all: 1 } }
   replies.set('/v1/revocations', { status: 201, body: { items: [{ ...item, ...state }] } })
   t.after(() => replies.delete('/v1/revocations'))
-  const before: Reply[] = [{ cut: true }, { status: 403, body: 'no' }, { body: { sessions: 1 } }]
-  for (const reply of before) {
+  const told = { workloads: [], servers: [], wide: false, command: '', sessions: 0, each: [0] }
+  const nobody = 'writ: warning: task:x hits no live session now; it stops what is to come only\n'
+  const cases: [preview: Reply, hits: string | undefined, stderr: string][] = [
+    [{ cut: true }, undefined, ''],
+    [{ status: 403, body: 'no' }, undefined, ''],
+    [{ body: { sessions: 1 } }, undefined, ''],
+    [{ body: { ...told, bounded: false } }, '0 live sessions now', nobody],
+    [{ body: { ...told, bounded: true } }, 'at least 0 live sessions now', ''],
+  ]
+  for (const [reply, hits, warned] of cases) {
     replies.set('/v1/revocations/preview', reply)
     const { code, stdout, stderr } = await run(['revoke', 'task:x', '--url', server.url])
-    assert.deepEqual([code, stderr], [0, ''])
+    assert.deepEqual([code, stderr], [0, warned])
     assert.match(stdout, /^revoked task:x\n/)
-    assert.doesNotMatch(stdout, /hits/)
+    assert.equal(/^ {2}hits +(.*)$/m.exec(stdout)?.[1], hits)
   }
 })
 
