@@ -62,6 +62,8 @@ describe('a holder', () => {
   for (const target of others) {
     it(`lets pass what was undone, of every kind: ${targetText(target)}`, async () => {
       const h = holder()
+      // Where nothing is stopped, nothing is looked for.
+      await h.entry({ kind: 'task', value: 'of somebody else' })
       await h.entry(target, { id: 'x' })
       await h.beat()
       assert.equal(h.outcome(), 'revoked')

@@ -340,7 +340,9 @@ test('a connection whose last request was in flight at the end is not kept open'
   await arrived.promise
   const closed = closing.close().then(() => 'closed')
   gate.resolve()
-  await (await pending).text()
+  const answer = await pending
+  const { draining } = (await answer.json()) as { draining: boolean }
+  assert.deepEqual([answer.status, draining], [503, true], 'nobody sends it more')
   const late = new Promise((resolve) => setTimeout(resolve, 20_000, 'still open').unref())
   assert.equal(await Promise.race([closed, late]), 'closed')
 })

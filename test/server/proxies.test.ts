@@ -173,7 +173,7 @@ for (const [title, certificates, stranger] of [
   ['a listed proxy', ofProxies(['127.0.0.1']), undefined],
   ['a stranger', ofProxies([]), '127.0.0.1'],
 ] as const) {
-  test(`nothing after the first look sees the fields of ${title}`, async () => {
+  test(`nothing after the first look sees the fields of ${title}`, async (t) => {
     const { promise, resolve } = Promise.withResolvers<IncomingMessage>()
     const strangers: unknown[] = []
     const server = createServer((request, response) => {
@@ -182,6 +182,10 @@ for (const [title, certificates, stranger] of [
       if (strangers.length === 1) assert.equal(certificates.of(request), undefined)
       else resolve(request)
       response.end()
+    })
+    t.after(() => {
+      server.closeAllConnections()
+      server.close()
     })
     await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening))
     const { port } = server.address() as AddressInfo
@@ -197,6 +201,5 @@ for (const [title, certificates, stranger] of [
     assert.ok(!Object.keys(left).some((name) => name.startsWith('client-cert')))
     assert.doesNotMatch(rawHeaders.join(), /client-cert|AAAA|BBBB|CCCC/i)
     assert.deepEqual([left['x-a'], rawHeaders.includes('x-a')], ['b', true])
-    server.close()
   })
 }
