@@ -304,6 +304,14 @@ test('a poll that the feed went past is told so at once, and never given a part'
     await until(() => server.streams.open === 0)
     assert.equal((await waiting).status, 503, last)
   }
+  const whole = poll(server, '?wait=30')
+  await until(() => server.streams.open === 1)
+  each((follower) => follower.ready?.())
+  const { next } = await whole
+  const waiting = fetch(`${server.url}?after=${next}&wait=30`, { headers: JSON_TYPE })
+  await until(() => server.streams.open === 1)
+  each((follower) => follower.beat('b'.repeat(2000)))
+  assert.equal((await waiting).status, 503, 'it had everything before')
 })
 
 test('what came meanwhile is answered in portions, what is kept in one', async (t) => {
