@@ -27,13 +27,13 @@ test('an SVID goes into a pipe alone, and a second one comes from the same domai
 
 test('an SVID in a file is its owner’s alone, and replaces nothing', async (t) => {
   const cwd = await temporaryDirectory(t)
-  const ended = await writ([...ISSUE, '--output', 'var/svid.jwt', '--json'], { cwd })
+  const ended = await writ([...ISSUE, '--output', 'var/new/svid.jwt', '--json'], { cwd })
   assert.equal(ended.code, 0)
   assert.equal(ended.json().id, 'spiffe://dev.test/agents/dev')
-  const svid = await readFile(join(cwd, 'var/svid.jwt'), 'utf8')
-  assert.equal((await stat(join(cwd, 'var/svid.jwt'))).mode & 0o777, 0o600)
+  const svid = await readFile(join(cwd, 'var/new/svid.jwt'), 'utf8')
+  assert.equal((await stat(join(cwd, 'var/new/svid.jwt'))).mode & 0o777, 0o600)
   assert.ok(!ended.stdout.includes(svid.split('.')[2] ?? ''))
-  assert.equal((await writ([...ISSUE, '--output', 'var/svid.jwt'], { cwd })).code, 2)
+  assert.equal((await writ([...ISSUE, '--output', 'var/new/svid.jwt'], { cwd })).code, 2)
 })
 
 test('an X509-SVID and its key go to two files of their owner’s, out of the same domain', async (t) => {
