@@ -10,6 +10,8 @@ import { messageOf } from './text.ts'
 
 /** A store that answers, but whose feed does not come round in this time, is not well. */
 const FIRST_BEAT_MS = 15_000
+const MINUTE_MS = 60_000
+const LINES_A_MINUTE = 20
 
 const now = () => Date.now() / 1000
 
@@ -33,6 +35,8 @@ export async function openFeed(
       keys.verification(now()).find(kid, algorithm),
     renew: () => keys.reload(),
   }
+  const logError = seldom((line) => log.error(line))
+  const logWarning = seldom((line) => log.warn(line))
   let lastError: string | undefined
   const publisher = new RevocationPublisher({
     issuer: config.issuer,
@@ -41,10 +45,8 @@ export async function openFeed(
     transport,
     beatEveryMs: config.revocation.beatEveryMs,
     onError: (error) => {
-      // Heartbeats come several times a second; the same trouble is one line.
-      const message = `revocations cannot be published: ${messageOf(error)}`
-      if (message !== lastError) log.error(message)
-      lastError = message
+      lastError = `revocations cannot be published: ${messageOf(error)}`
+      logError(lastError)
     },
   })
   stack.defer(() => publisher.close())
@@ -54,7 +56,7 @@ export async function openFeed(
     transport,
     staleAfterMs: config.revocation.staleAfterMs,
     onEntry: (entry) => listener.onEntry(entry),
-    onRefused: ({ kind, why }) => log.warn(`a ${kind} of the revocation feed is refused: ${why}`),
+    onRefused: ({ kind, why }) => logWarning(`a ${kind} of the revocation feed is refused: ${why}`),
   })
   stack.defer(() => revocations.close())
   await available(() =>
@@ -63,6 +65,22 @@ export async function openFeed(
     ),
   )
   return Object.assign(listener, { publisher, revocations })
+}
+
+/** Heartbeats come several times a second: the same trouble is one line a minute, and few are others. */
+export function seldom(write: (line: string) => void): (line: string) => void {
+  const said = new Set<string>()
+  let since = Number.NEGATIVE_INFINITY
+  return (line) => {
+    const at = performance.now()
+    if (at - since >= MINUTE_MS) {
+      said.clear()
+      since = at
+    }
+    if (said.has(line) || said.size >= LINES_A_MINUTE) return
+    said.add(line)
+    write(line)
+  }
 }
 
 async function within<T>(ms: number, promise: Promise<T>, why: () => string): Promise<T> {

@@ -59,7 +59,9 @@ function problemsOf(
     ...(ready || failing.length > 0 ? [] : ['the broker is not ready']),
     ...(feed.fresh ? [] : ['the broker does not hear its own revocation feed']),
     ...stale.map((one) => `${nameOf(one)} does not hear revocations, and refuses everything`),
-    ...silent.map((one) => `${nameOf(one)} is silent`),
+    ...silent.map(
+      (one) => `${nameOf(one)} is silent; one that has ended is forgotten in ten minutes`,
+    ),
     ...lost.map((one) => `${nameOf(one)} had to leave out ${one.lost} outcomes`),
     ...(keys?.every(({ state }) => state !== 'signing') ? ['no key signs'] : []),
   ]

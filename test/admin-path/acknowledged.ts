@@ -125,7 +125,7 @@ export function testAcknowledged(
       assert.equal(status.code, 1, status.stdout)
       const { problems } = status.json() as { problems: string[] }
       assert.equal(problems.length, 1)
-      assert.match(problems[0]!, /^verifier silent\S* of \S+ is silent$/)
+      assert.match(problems[0]!, /^verifier silent\S* of \S+ is silent; /)
     })
 
     it('writ revoke --wait ends when all have it', async () => {
