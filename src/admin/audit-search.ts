@@ -94,19 +94,27 @@ function entryOf(bytes: Buffer, withArguments: boolean): JsonObject | undefined 
     if (!isJsonObject(json) || !isRecord(json)) return undefined
     if (withArguments) return json
     const { arguments: _hidden, ceiling: _also, ...told } = json
-    return withoutSought(told)
+    return withoutHidden(told)
   } catch (error) {
     if (!(error instanceof JsonError)) throw error
     return undefined
   }
 }
 
-/** What an admin looked for may be a value of an argument. */
-function withoutSought(record: JsonObject): JsonObject {
+/** By the reason of a record: what an admin looked for may be a value of an argument, and who people are is for admins. */
+const HIDDEN: Readonly<Record<string, readonly string[]>> = {
+  [AUDIT_SEARCHED]: ['text'],
+  invite_person: ['name'],
+  person_invited: ['name'],
+  passkey_enrolled: ['name', 'label'],
+}
+
+function withoutHidden(record: JsonObject): JsonObject {
   const { reason, evidence } = record
-  if (reason !== AUDIT_SEARCHED || !isJsonObject(evidence)) return record
-  const { text: _hidden, ...told } = evidence
-  return { ...record, evidence: told }
+  const hidden = Object.hasOwn(HIDDEN, String(reason)) ? HIDDEN[String(reason)] : undefined
+  if (hidden === undefined || !isJsonObject(evidence)) return record
+  const told = Object.entries(evidence).filter(([member]) => !hidden.includes(member))
+  return { ...record, evidence: Object.fromEntries(told) }
 }
 
 const TEXTS = ['reason', 'workload', 'principal', 'session', 'server', 'method', 'name'] as const

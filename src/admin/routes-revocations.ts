@@ -6,7 +6,7 @@ import type { AdminParts } from './parts.ts'
 import { previewOf } from './preview.ts'
 import { type Around, holderOf, holdersOf, revocationOf } from './revocation-view.ts'
 import { checkRevoke, namesOf, revoke } from './revoke.ts'
-import { type Route, route } from './route.ts'
+import { type Call, type Route, route } from './route.ts'
 import { holder } from './schemas/holders.ts'
 import {
   newRevocations,
@@ -33,11 +33,12 @@ export const revocationRoutes: readonly Route[] = [
     summary: 'Every revocation that was made, newest first, with how many holders have it',
     query: revocationFilter,
     answer: pageOf(revocation),
-    async run({ parts, query, now }) {
+    async run(call) {
+      const { parts, query } = call
       const { cursor, limit, state, kind, text } = query
       const after = parseCursor(LIST, cursor)
       const page = await parts.history.list({ state, kind, text, after, limit })
-      const around = await aroundOf(parts, page.items, now)
+      const around = await aroundOf(call, page.items)
       return {
         items: page.items.map((each) => revocationOf(each, around)),
         next: page.next === undefined ? null : cursorOf(LIST, page.next),
@@ -66,7 +67,7 @@ export const revocationRoutes: readonly Route[] = [
     },
     async run(call) {
       const made = await revoke(call)
-      const around = await aroundOf(call.parts, made, call.now)
+      const around = await aroundOf(call, made)
       return { items: made.map((each) => revocationOf(each, around)) }
     },
   }),
@@ -88,9 +89,9 @@ export const revocationRoutes: readonly Route[] = [
     role: 'viewer',
     summary: 'One revocation, and which holder has it',
     answer: revocationDetail,
-    async run({ parts, params, now }) {
-      const found = await recorded(parts, params.id)
-      const around = await aroundOf(parts, [found], now)
+    async run(call) {
+      const found = await recorded(call.parts, call.params.id)
+      const around = await aroundOf(call, [found])
       const told = revocationOf(found, around)
       return {
         ...told,
@@ -114,10 +115,11 @@ export const revocationRoutes: readonly Route[] = [
         evidence: { id: params.id, reason: body.reason },
       }),
     },
-    async run({ parts, params, body: { reason }, admin, now, begunAt }) {
+    async run(call) {
+      const { parts, params, admin, begunAt } = call
+      const { reason } = call.body
       const found = await recorded(parts, params.id)
-      const tell = async (one: RecordedRevocation) =>
-        revocationOf(one, await aroundOf(parts, [one], now))
+      const tell = async (one: RecordedRevocation) => revocationOf(one, await aroundOf(call, [one]))
       const { state, canUndo } = await tell(found)
       const isDone = found.undone?.by === admin.id && found.undone.reason === reason
       if (begunAt !== undefined && isDone) return tell(found)
@@ -157,11 +159,13 @@ export const revocationRoutes: readonly Route[] = [
 ]
 
 async function aroundOf(
-  parts: AdminParts,
+  { parts, admin, now }: Pick<Call, 'parts' | 'admin' | 'now'>,
   revocations: readonly RecordedRevocation[],
-  now: number,
 ): Promise<Around> {
-  const [holders, names] = await Promise.all([parts.holders.list(), whoMade(parts, revocations)])
+  const [holders, names] = await Promise.all([
+    parts.holders.list(),
+    whoMade(parts, revocations, admin),
+  ])
   return { holders, names, now }
 }
 

@@ -39,7 +39,7 @@ export function addRevocations(root: Command): void {
     .description('every revocation, newest first')
     .option('--state <state>', 'live, ended or undone')
     .option('--kind <kind>', `one of ${TARGET_KINDS.join(', ')}`)
-    .option('--text <text>', 'with this in the target, the reason, or who did it')
+    .option('--text <text>', 'with this in the target, the reason, or the id of who did it')
     .option('--limit <n>', 'at most so many, up to 10000', '50')
   finish(list, 'writ revocations list --state live', listRevocations)
   const show = withAdmin(revocations.command('show'))
@@ -96,10 +96,13 @@ async function showRevocation(options: AdminOptions, id = ''): Promise<Answer> {
   const admin = await openAdmin(options)
   const whole = await revocationOf(admin, id)
   const found = await admin.get(`/v1/revocations/${encodeURIComponent(whole)}`, revocationDetail)
-  return { json: { revocation: found }, text: detailText(found, Date.now() / 1000, options) }
+  return {
+    json: { revocation: found },
+    text: detailText(found, Date.now() / 1000, sameBroker(options, admin)),
+  }
 }
 
-function detailText(found: RevocationDetail, now: number, asked: AdminOptions): string {
+function detailText(found: RevocationDetail, now: number, broker: readonly string[]): string {
   const { holders, undone, until } = found
   const silent = holders.items.filter((one) => one.silent && !one.holds).length
   const facts = table([
@@ -115,15 +118,15 @@ function detailText(found: RevocationDetail, now: number, asked: AdminOptions): 
       'had by',
       `${holders.holding} of ${holders.all} holders that are heard from${silent === 0 ? '' : `; ${silent} silent`}`,
     ],
-    ['undo it', found.canUndo ? undoCommand(found.id, asked) : undefined],
+    ['undo it', found.canUndo ? undoCommand(found.id, broker) : undefined],
   ])
   if (holders.items.length === 0) return facts
   return [facts, '', columns(holders.items, holderColumns(now))].join('\n')
 }
 
 /** The reason is for a person to say. */
-function undoCommand(id: string, asked: AdminOptions): string {
-  const options = commandOf(...sameBroker(asked))
+function undoCommand(id: string, broker: readonly string[]): string {
+  const options = commandOf(...broker)
   return ['writ revocations undo --reason …', options, asArgument(id)].filter(Boolean).join(' ')
 }
 

@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { FanOut } from '../revocation/fan-out.ts'
 import type { KeptEntry } from '../revocation/feed.ts'
+import { CLOCK_TOLERANCE_SECONDS } from '../revocation/freshness.ts'
 import { connected, within } from './redis-connect.ts'
 
 export interface FeedKeys {
@@ -16,8 +17,8 @@ const BLOCK_MS = 1000
 const PAGE = 500
 const MAX_RETRY_MS = 500
 const SWEEP_EVERY_READS = 64
-/** Of heartbeats that are read together, those this much older than the last have nothing more to say. */
-const OLD_BEAT_MS = 500
+/** Of heartbeats that are read together, those this much older than the last: no holder takes them. */
+const OLD_BEAT_MS = CLOCK_TOLERANCE_SECONDS * 1000
 
 /**
  * Reads the feed on a connection of its own into `followers`, for ever: a connection that is lost,

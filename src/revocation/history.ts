@@ -259,7 +259,9 @@ class RevocationHistory {
     }
     const document = await documents.get(KIND, id)
     const undone = document && recordedOf(document.value)?.undone
-    this.#onRecord.set(id, undone === undefined ? 'live' : 'undone')
+    // Somebody may have undone it, and said so here, since it was read.
+    const isUndone = undone !== undefined || this.#onRecord.get(id) === 'undone'
+    this.#onRecord.set(id, isUndone ? 'undone' : 'live')
     // The feed forgets after a while what has been undone; here it is on record.
     if (undone !== undefined && stateOf(revocation, this.#clock()) === 'live') {
       await publisher.undo(revocation, undone)

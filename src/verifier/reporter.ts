@@ -102,6 +102,8 @@ export function createReporter(option: ReportsOption, parts: ReporterParts): Rep
   let sequence = 0
   /** What earlier processes could not count: they are gone, so this one says it. */
   let lostBefore = 0
+  /** Of that, what is in no file any more. */
+  let lostKept = 0
   /** Whether the last batch left something for another one. */
   let more = false
   let failures = 0
@@ -170,6 +172,7 @@ export function createReporter(option: ReportsOption, parts: ReporterParts): Rep
   async function acknowledged(): Promise<void> {
     const left = pending.shift()?.left
     if (left === undefined || --left.waiting > 0) return
+    lostKept += left.lost
     await removeSpool(left.file).catch((error: Error) => tell(error.message))
   }
 
@@ -229,7 +232,8 @@ export function createReporter(option: ReportsOption, parts: ReporterParts): Rep
       if (spoolFile === undefined) throw new Error('there is no spoolFile')
       // It may have another's spool, or no right to its own, which would keep the right one from starting.
       if (running === undefined) throw new Error('reporting had not begun')
-      await writeSpool(spoolFile, { clientId, resource }, { batches: own, lost: gathering.lost })
+      const lost = gathering.lost + lostKept
+      await writeSpool(spoolFile, { clientId, resource }, { batches: own, lost })
     } catch (error) {
       onProblem(`${outcomesIn(own)} outcomes were never reported: ${(error as Error).message}`)
     }

@@ -123,7 +123,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
   }
 
   async function check(request: GateRequest): Promise<Outcome> {
-    // Nobody waits for this here: until it has finished, every answer is a refusal.
+    // Nobody waits for this here: until all that a check needs is there, every answer is a refusal.
     if (starting === undefined && performance.now() - failedAtMs >= START_AGAIN_AFTER_MS) {
       ready().catch(() => {})
     }

@@ -127,6 +127,27 @@ test('a search is recorded once, with what was sought', async () => {
   }
 })
 
+test('whom an admin invited is told by name to admins alone', async () => {
+  const fresh = await openRig()
+  try {
+    const body = { name: 'Vera Lind', role: 'viewer' }
+    await fresh.call('POST', '/v1/people', { body, headers: { 'idempotency-key': 'k' } })
+    const told = async (as: string, query: string) => {
+      const path = `/v1/audit?reason=invite_person&${query}`
+      const { items } = (await fresh.call('GET', path, { as })).body as Page
+      return items.map(({ evidence }) => evidence)
+    }
+    for (const as of ['viewer', 'approver']) {
+      const [shown] = await told(as, '')
+      assert.ok(shown !== undefined && shown.role === 'viewer' && !('name' in shown), as)
+      assert.deepEqual(await told(as, 'text=lind'), [])
+    }
+    assert.equal((await told('admin', 'text=lind'))[0]?.name, 'Vera Lind')
+  } finally {
+    await fresh.close()
+  }
+})
+
 test('what an admin looked for is told to admins alone', async () => {
   const fresh = await openRig()
   try {

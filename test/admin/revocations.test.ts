@@ -359,7 +359,7 @@ test('a command that is shown means the same in a shell', async () => {
   assert.equal(whole.command, `${command} --reason 'it'\\''s late' --until 2096-10-02T07:06:40Z`)
 })
 
-test('people are told by name while they are there, by id for good', async () => {
+test('people are told by name to admins while they are there, by id for good and to all others', async () => {
   for (const id of ['alice', 'gone']) {
     const touchedAt = Date.now() / 1000
     rig.signIn.add(id, { role: 'admin', kind: 'person', touchedAt })
@@ -373,10 +373,16 @@ test('people are told by name while they are there, by id for good', async () =>
     })
     const path = `/v1/revocations/${made.id}`
     const undone = await call('POST', `${path}/undo`, { as: id, body: { reason: 'ok' } })
-    const { body: list } = await call('GET', '/v1/revocations?limit=1', { as: 'viewer' })
-    const { body: one } = await call('GET', path, { as: 'viewer' })
-    const all = [made, undone.body, undone.body.undone, list.items[0], list.items[0].undone, one]
+    const told = async (as: string) => {
+      const { body: list } = await call('GET', '/v1/revocations?limit=1', { as })
+      const { body: one } = await call('GET', path, { as })
+      return [list.items[0], list.items[0].undone, one, one.undone]
+    }
+    const all = [made, undone.body, undone.body.undone, ...(await told('admin'))]
     for (const each of all) assert.deepEqual(who(each), { by: `person:${id}`, ...byName })
+    for (const as of ['viewer', 'approver']) {
+      for (const each of await told(as)) assert.deepEqual(who(each), { by: `person:${id}` })
+    }
   }
 })
 

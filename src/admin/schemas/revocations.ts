@@ -25,7 +25,10 @@ export const target = z
 
 const who = {
   by: z.string().describe('who: person:…, client:…, local:… or cli:…'),
-  byName: z.string().optional().describe('what that person is called, while they may sign in'),
+  byName: z
+    .string()
+    .optional()
+    .describe('for admins: what that person is called, while they may sign in'),
 }
 
 export const revocation = z
@@ -100,7 +103,7 @@ export const undo = z.strictObject({ ...undoes, touch: touchForExactly }).meta({
 export const revocationFilter = z.strictObject({
   state: z.enum(['live', 'ended', 'undone']).optional(),
   kind: z.enum(TARGET_KINDS).optional(),
-  text: pattern.optional().describe('in the target, the reason or who did it'),
+  text: pattern.optional().describe('in the target, the reason or the id of who did it'),
   limit: limitText(50, 200),
   cursor: cursorText.optional(),
 })
