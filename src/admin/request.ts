@@ -43,6 +43,11 @@ export async function readBody(ctx: Context, schema: z.ZodType | undefined): Pro
   }
   const left = leftOut(json)
   if (left !== undefined) invalid(pointerOf(left), 'means nothing here')
+  return checkedBody(schema, json)
+}
+
+/** @throws {AdminRefusal} request_invalid with a JSON Pointer */
+export function checkedBody(schema: z.ZodType, json: unknown): unknown {
   return checked(schema, json, pointerOf)
 }
 

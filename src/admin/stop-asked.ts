@@ -2,8 +2,8 @@
 import type { Catalogue } from '../catalogue/catalogue.ts'
 import { isFarOff } from '../revocation/asked.ts'
 import type { Target } from '../revocation/target.ts'
+import type { AdminParts } from './parts.ts'
 import { invalid } from './request.ts'
-import type { Call } from './route.ts'
 import type { NewRevocations } from './schemas/revocations.ts'
 import { targetsOf } from './targets.ts'
 
@@ -12,10 +12,11 @@ export function checkedStop({
   parts,
   body,
   now,
-}: Pick<
-  Call<unknown, Pick<NewRevocations, 'targets' | 'until'>>,
-  'parts' | 'body' | 'now'
->): Target[] {
+}: {
+  readonly parts: Pick<AdminParts, 'catalogue'>
+  readonly body: Pick<NewRevocations, 'targets' | 'until'>
+  readonly now: number
+}): Target[] {
   const targets = targetsOf(body.targets)
   targets.forEach((target, at) => {
     const pointer = `/targets/${at}/value`

@@ -7,9 +7,10 @@
  */
 import { randomBytes } from 'node:crypto'
 import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from 'node:fs'
-import { mkdir, open as openHandle } from 'node:fs/promises'
+import { open as openHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GroupCommit } from '../lib/group-commit.ts'
+import { makeDirectory } from '../lib/make-directory.ts'
 import { refuse } from '../refusal.ts'
 import { appendLines } from './append.ts'
 import { maskCredentials } from './mask.ts'
@@ -65,7 +66,7 @@ export function fileSink(file: string): FileSink {
  * @throws {Error} when the directory or the file cannot be made
  */
 export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> {
-  await mkdir(options.directory, { recursive: true, mode: 0o700 })
+  await makeDirectory(options.directory, 0o700)
   const create = async () => {
     const file = join(options.directory, fileName(options.origin))
     const sink = new OpenFile(file, openAppending(file, constants.O_EXCL), options.onFailure)

@@ -28,7 +28,12 @@ export interface AdminClient {
   /** For people. */
   readonly where: string
   /** @throws {CliError} */
-  get<T>(path: string, schema: Schema<T>, query?: Query): Promise<T>
+  get<T>(
+    path: string,
+    schema: Schema<T>,
+    query?: Query,
+    options?: { readonly signal?: AbortSignal | undefined },
+  ): Promise<T>
   /** A changing request is done once, however often it has to be sent. @throws {CliError} */
   post<T>(
     path: string,
@@ -123,12 +128,9 @@ function createClient(
   return {
     through,
     where,
-    async get(path, schema, query = {}) {
-      return checked(
-        schema,
-        await answered({ method: 'GET', path: withQuery(path, query), headers: JSON_ONLY }),
-        where,
-      )
+    async get(path, schema, query = {}, { signal } = {}) {
+      const request = { method: 'GET', path: withQuery(path, query), headers: JSON_ONLY, signal }
+      return checked(schema, await answered(request), where)
     },
     async post(path, schema, body, { key, signal } = {}) {
       const headers = {

@@ -6,9 +6,9 @@ import {
   type DevelopmentDomain,
   openDevelopmentDomain,
 } from '../identity/development.ts'
+import { makeDirectory } from '../lib/make-directory.ts'
 import { type Answer, CliError } from './answer.ts'
 import { finish, parseDuration } from './command.ts'
-import { makeDirectory } from './make-directory.ts'
 
 interface Options {
   directory: string

@@ -9,10 +9,10 @@ import { type FileHandle, open, rename, stat, unlink } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import { isJsonObject, type Json, type JsonObject, parseJson } from '../lib/json.ts'
+import { makeDirectory } from '../lib/make-directory.ts'
 import { importSenderKey } from '../token/proof.ts'
 import { CliError } from './answer.ts'
 import { whileLocked } from './file-lock.ts'
-import { makeDirectory } from './make-directory.ts'
 
 /** A sign-in at one broker. Times are seconds since the epoch. */
 export interface Login {

@@ -20,11 +20,17 @@ export function withAdmin(command: Command): Command {
   )
 }
 
-/** The options that name the broker, for a command that is to be copied and to ask the same one. */
-export function sameBroker({ config, url }: AdminOptions): string[] {
+/**
+ * The options that name the broker that answered, for a command that is to be copied and to ask the same
+ * one. A broker elsewhere is always named: a stop that names none may go into the store that is here.
+ */
+export function sameBroker(
+  { config }: ConfigOption,
+  { through, where }: Pick<AdminClient, 'through' | 'where'>,
+): string[] {
   return [
     ...(config === undefined ? [] : ['--config', config]),
-    ...(url === undefined ? [] : ['--url', url]),
+    ...(through === 'url' ? ['--url', where] : []),
   ]
 }
 

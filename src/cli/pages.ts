@@ -23,13 +23,21 @@ export async function readPages<Item>(
   admin: AdminClient,
   path: string,
   schema: Page<Item>,
-  { query, limit }: { readonly query: Query; readonly limit: number },
+  {
+    query,
+    limit,
+    signal,
+  }: {
+    readonly query: Query
+    readonly limit: number
+    readonly signal?: AbortSignal | undefined
+  },
 ): Promise<{ items: Item[]; next: string | null }> {
   const items: Item[] = []
   let cursor: string | undefined
   for (let page = 0; page < MAX_PAGES; page += 1) {
     const asked = { ...query, limit: Math.min(PAGE, limit - items.length), cursor }
-    const { items: found, next } = await admin.get(path, schema, asked)
+    const { items: found, next } = await admin.get(path, schema, asked, { signal })
     items.push(...found)
     if (next === null || items.length >= limit) return { items, next }
     cursor = next

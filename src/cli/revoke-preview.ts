@@ -4,7 +4,7 @@ import type { Target } from '../revocation/target.ts'
 import { targetText } from '../revocation/target-text.ts'
 import type { AdminClient } from './admin-client.ts'
 import type { Answer } from './answer.ts'
-import { commandToDo, type RevokeOptions } from './revoke-wish.ts'
+import { commandToDo, type RevokeOptions, type Wish } from './revoke-wish.ts'
 import { printable, table } from './text.ts'
 
 /** Live sessions. Counted before the stop: afterwards they live no more. */
@@ -20,14 +20,18 @@ export interface Hits {
 const COUNTED_WITHIN_MS = 2000
 const NAMED = 10
 
-/** @throws {CliError} */
+/**
+ * The reason and the end are said as well: what the stop would be refused for, its preview is.
+ *
+ * @throws {CliError}
+ */
 export async function preview(
   admin: AdminClient,
   options: RevokeOptions,
-  targets: readonly Target[],
+  wish: Wish,
 ): Promise<Answer> {
-  const told = await ask(admin, targets)
-  const found = { ...told, command: commandToDo(options, targets) }
+  const told = await ask(admin, wish)
+  const found = { ...told, command: commandToDo(options, wish.targets, admin) }
   const { sessions, workloads, servers, wide, command, bounded } = found
   return {
     json: { preview: found },
@@ -45,12 +49,12 @@ export async function preview(
 
 async function ask(
   admin: AdminClient,
-  targets: readonly Target[],
+  wish: Pick<Wish, 'targets'> & Partial<Wish>,
   signal?: AbortSignal,
 ): Promise<Preview> {
   const { preview: schema } = await import('../admin/schemas.ts')
   const options = signal === undefined ? {} : { signal }
-  return await admin.post('/v1/revocations/preview', schema, { targets }, options)
+  return await admin.post('/v1/revocations/preview', schema, wish, options)
 }
 
 /**
@@ -68,7 +72,7 @@ export async function countHits(
     resolve(undefined)
   }, COUNTED_WITHIN_MS)
   try {
-    const asked = ask(admin, targets, late.signal).catch(() => undefined)
+    const asked = ask(admin, { targets }, late.signal).catch(() => undefined)
     const found = await Promise.race([asked, over])
     if (found === undefined) return undefined
     const { sessions, each, bounded } = found
@@ -83,6 +87,17 @@ export function hitsOf(hits: Hits | undefined, at: number, target: Target): stri
   const count = hits?.each[at]
   if (hits === undefined || count === undefined || !isCounted(target)) return undefined
   return `${countOf(count, hits.bounded)} now`
+}
+
+/** The same for programs: null where it is not known. */
+export function hitsJson(hits: Hits | undefined, targets: readonly Target[]) {
+  if (hits === undefined) return { hits: null }
+  const { sessions, each, bounded } = hits
+  return {
+    hits: targets.some(isCounted) ? sessions : null,
+    each: targets.map((target, at) => (isCounted(target) ? (each[at] ?? null) : null)),
+    bounded,
+  }
 }
 
 /** The targets that hit nobody who is there now, as far as that is known. */
@@ -100,7 +115,7 @@ export function warnOfIdle(targets: readonly Target[]): void {
 }
 
 /** One token is no session: who holds it goes on with the next. */
-function isCounted({ kind }: Target): boolean {
+export function isCounted({ kind }: Target): boolean {
   return kind !== 'jti'
 }
 

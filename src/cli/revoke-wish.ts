@@ -2,6 +2,7 @@
 import { commandOf } from '../admin/shell.ts'
 import type { Target } from '../revocation/target.ts'
 import { parseTargetText, TARGET_TEXT_HINT, targetText } from '../revocation/target-text.ts'
+import type { AdminClient } from './admin-client.ts'
 import { CliError } from './answer.ts'
 import { parseDuration } from './command.ts'
 import { type AdminOptions, sameBroker } from './open-admin.ts'
@@ -35,7 +36,11 @@ export function parseWish(options: RevokeOptions, texts: readonly string[], now:
 }
 
 /** The command that does it, at the same broker: all that was asked, but for how it was to be shown. */
-export function commandToDo(options: RevokeOptions, targets: readonly Target[]): string {
+export function commandToDo(
+  options: RevokeOptions,
+  targets: readonly Target[],
+  admin: AdminClient,
+): string {
   const { reason, for: duration, until, wait } = options
   return commandOf(
     ...['writ', 'revoke', ...targets.map(targetText)],
@@ -43,7 +48,7 @@ export function commandToDo(options: RevokeOptions, targets: readonly Target[]):
     ...(duration === undefined ? [] : ['--for', duration]),
     ...(until === undefined ? [] : ['--until', until]),
     ...(wait ? ['--wait'] : []),
-    ...sameBroker(options),
+    ...sameBroker(options, admin),
   )
 }
 

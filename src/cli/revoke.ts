@@ -7,7 +7,16 @@ import { type Answer, CliError } from './answer.ts'
 import { finish } from './command.ts'
 import { userName } from './control.ts'
 import { brokerHere, configHere, type Here, openAdmin, withAdmin } from './open-admin.ts'
-import { countHits, type Hits, hitsOf, idle, preview, warnOfIdle } from './revoke-preview.ts'
+import {
+  countHits,
+  type Hits,
+  hitsJson,
+  hitsOf,
+  idle,
+  isCounted,
+  preview,
+  warnOfIdle,
+} from './revoke-preview.ts'
 import { type Held, waitForHolders } from './revoke-wait.ts'
 import { parseWish, type RevokeOptions, type Wish } from './revoke-wish.ts'
 import { instant, printable, table } from './text.ts'
@@ -58,17 +67,36 @@ async function revokeTargets(options: RevokeOptions, texts: readonly string[]): 
   if (way.admin === undefined) {
     const done = await throughStore(way.config, wish)
     if (!options.wait) return answerOf(done, now)
-    const hint = 'they have it when a broker runs; without --wait the command ends here'
-    throw new CliError('unavailable', 'it is revoked, but no broker runs here to ask who has it', {
-      hint,
-    })
+    throw new CliError(
+      'unavailable',
+      `${saidOf(done)}, but no broker runs here to ask who has it`,
+      {
+        hint: 'they have it when a broker runs; without --wait the command ends here',
+      },
+    )
   }
-  if (options.dryRun) return await preview(way.admin, options, wish.targets)
+  if (options.dryRun) return await preview(way.admin, options, wish)
   const hits = await countHits(way.admin, wish.targets)
   const done = { ...(await throughApi(way.admin, wish)), hits }
   warnOfIdle(idle(hits, wish.targets))
   if (!options.wait) return answerOf(done, now)
-  return answerOf(done, now, await waitForHolders(way.admin, done.revocations))
+  return answerOf(done, now, await waited(way.admin, done))
+}
+
+/** @throws {CliError} that says first what is done: who is told only that it failed stops it again */
+async function waited(admin: AdminClient, done: Done): Promise<Held> {
+  try {
+    return await waitForHolders(admin, done.revocations)
+  } catch (error) {
+    if (!(error instanceof CliError)) throw error
+    const { code, message, hint } = error
+    const more = hint === undefined ? {} : { hint }
+    throw new CliError(code, `${saidOf(done)}, but ${message}`, { ...more, cause: error })
+  }
+}
+
+function saidOf({ revocations }: Done): string {
+  return `it is revoked: ${revocations.map(({ id }) => id).join(', ')}`
 }
 
 async function wayOf(options: RevokeOptions): Promise<Way> {
@@ -81,7 +109,8 @@ async function wayOf(options: RevokeOptions): Promise<Way> {
 
 async function throughStore(config: NonNullable<Here['config']>, wish: Wish): Promise<Done> {
   const { publishRevocations } = await import('./publish.ts')
-  const { targets, ...why } = wish
+  const { checkedHere } = await import('./stop-here.ts')
+  const { targets, ...why } = await checkedHere(config, wish, Date.now() / 1000)
   const by = `cli:${userName()}`
   const requests = targets.map((target) => ({ target, ...why, by }))
   const revocations = await publishRevocations(config, requests)
@@ -97,7 +126,10 @@ async function throughApi(admin: AdminClient, wish: Wish): Promise<Done> {
   return { revocations: items as Revocation[], through, where }
 }
 
-function answerOf({ revocations, through, where, hits }: Done, now: number, held?: Held): Answer {
+function answerOf(done: Done, now: number, held?: Held): Answer {
+  const { revocations, through, where, hits } = done
+  const targets = revocations.map(({ target }) => target)
+  const uncounted = through === 'store' && targets.some(isCounted)
   const lines = revocations.map(({ id, target, until }, at) =>
     [
       `revoked ${printable(targetText(target))}`,
@@ -110,16 +142,16 @@ function answerOf({ revocations, through, where, hits }: Done, now: number, held
   )
   const facts = table([
     ['through', where],
+    ['hits', uncounted ? 'not known, as no broker runs here to count them' : undefined],
     ['had by', held?.text],
   ])
   return {
     json: {
-      ...{ revocations, through, hits: hits?.sessions ?? null },
-      ...(hits === undefined ? {} : { each: hits.each }),
+      ...{ revocations, through, ...hitsJson(hits, targets) },
       ...(held === undefined ? {} : { holders: held.json }),
     },
     text: [...lines, facts].join('\n'),
     exitCode: held === undefined || held.all ? 0 : 1,
-    done: `it is revoked: ${revocations.map(({ id }) => id).join(', ')}`,
+    done: saidOf(done),
   }
 }

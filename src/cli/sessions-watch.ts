@@ -38,10 +38,11 @@ async function follow(admin: AdminClient, options: Options): Promise<void> {
     if (!isWanted(one, options) || !isNews(one, seen)) return
     process.stdout.write(`${options.json ? jsonText({ session: one }) : lineOf(one)}\n`)
   }
-  const readAll = async () => {
+  const readAll = async (signal?: AbortSignal) => {
     const query = queryOf(options, Date.now() / 1000)
     const page = searchedPageOf(session)
-    const found = await readPages(admin, '/v1/sessions', page, { query, limit: SHOWN_FIRST })
+    const asked = { query, limit: SHOWN_FIRST, signal }
+    const found = await readPages(admin, '/v1/sessions', page, asked)
     for (const one of found.items.reverse()) tell(one)
   }
   await readAll()
@@ -54,7 +55,7 @@ async function follow(admin: AdminClient, options: Options): Promise<void> {
   const onBreak = (why: string) => process.stderr.write(`writ: ${printable(why)}; trying again\n`)
   const again = { signal, onBreak }
   for await (const { event, data } of followEvents(admin, again)) {
-    if (event === 'reset') await untilDone(readAll, again)
+    if (event === 'reset') await untilDone(() => readAll(signal), again)
     if (event !== 'session') continue
     tell(understood(session, data, admin.where))
   }

@@ -118,17 +118,20 @@ async function showSession(options: AdminOptions, named = ''): Promise<Answer> {
   const admin = await openAdmin(options)
   const id = await sessionOf(admin, named)
   const found = await admin.get(`/v1/sessions/${encodeURIComponent(id)}`, sessionDetail)
-  return { json: { session: found }, text: detailText(found, Date.now() / 1000, options) }
+  return {
+    json: { session: found },
+    text: detailText(found, Date.now() / 1000, sameBroker(options, admin)),
+  }
 }
 
 /**
  * Ids are what somebody else calls itself: what is to be copied into a shell has to be quoted.
  *
- * @param asked how the broker was named: the commands shown are for the same one
+ * @param broker the options that name it: the commands shown are for the same one
  */
-export function detailText(found: SessionDetail, now: number, asked: AdminOptions = {}): string {
+export function detailText(found: SessionDetail, now: number, broker: readonly string[]): string {
   const { identity } = found
-  const stop = (target: string) => commandOf('writ', 'revoke', target, ...sameBroker(asked))
+  const stop = (target: string) => commandOf('writ', 'revoke', target, ...broker)
   const agent =
     found.principal === found.workload
       ? { kind: 'agent' as const, value: found.workload }

@@ -2,19 +2,20 @@
 
 import { searchedPageOf } from '../admin/schemas/values.ts'
 import { pageOf, revocation, session } from '../admin/schemas.ts'
+import { isSessionId } from '../admin/session-id.ts'
 import type { Target } from '../revocation/target.ts'
 import type { AdminClient } from './admin-client.ts'
 import { CliError } from './answer.ts'
 import { MOST, readPages } from './pages.ts'
 import { printable } from './text.ts'
 
-/** base64url(SHA-256(…)) */
-const WHOLE_SESSION = /^[A-Za-z0-9_-]{43}$/
 const PART_OF_ID = /^[A-Za-z0-9_-]+$/
 const SESSION_LENGTH = 43
 const REVOCATION_LENGTH = 22
 /** Fewer characters are of too many. */
 const SHORTEST = 4
+/** For a stop: rows move while pages are read, so that the second of two may not be seen. */
+const SHORTEST_STOPPED = 8
 
 /**
  * The session whose id begins like this; what is of none is given back as it is.
@@ -44,8 +45,8 @@ export async function revocationOf(admin: AdminClient, named: string): Promise<s
   return onlyOne(found, named, 'revocations') ?? named
 }
 
-function mayBegin(named: string, length: number): boolean {
-  return PART_OF_ID.test(named) && named.length >= SHORTEST && named.length < length
+function mayBegin(named: string, length: number, shortest = SHORTEST): boolean {
+  return PART_OF_ID.test(named) && named.length >= shortest && named.length < length
 }
 
 /** @throws {CliError} refused, when there is another, or may be one where nobody looked */
@@ -86,11 +87,11 @@ export async function wholeTargets(
 }
 
 async function wholeSession(admin: AdminClient | undefined, named: string): Promise<string> {
-  if (WHOLE_SESSION.test(named)) return named
+  if (isSessionId(named)) return named
   const shown = `"${printable(named)}"`
-  if (!mayBegin(named, SESSION_LENGTH)) {
+  if (!mayBegin(named, SESSION_LENGTH, SHORTEST_STOPPED)) {
     throw new CliError('usage', `${shown} is no session's id`, {
-      hint: `it has ${SESSION_LENGTH} characters, of which ${SHORTEST} or more from the beginning do`,
+      hint: `it has ${SESSION_LENGTH} characters, of which ${SHORTEST_STOPPED} or more from the beginning do`,
     })
   }
   if (admin === undefined) {

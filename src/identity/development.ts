@@ -1,6 +1,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { makeDirectory } from '../lib/make-directory.ts'
 import { Refusal } from '../refusal.ts'
 import { thumbprintOf } from '../token/jwk.ts'
 import { type SigningKey, signJws } from '../token/jws.ts'
@@ -59,7 +60,7 @@ export async function createDevelopmentDomain(
 ): Promise<DevelopmentDomain> {
   const { directory, trustDomain } = place
   checkName(trustDomain)
-  await mkdir(directory, { recursive: true, mode: 0o700 })
+  await makeDirectory(directory, 0o700)
   await writeNew(join(directory, FILES.domain), {
     warning:
       'FOR DEVELOPMENT ONLY: whoever can read this directory can be any workload of the domain',

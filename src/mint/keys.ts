@@ -7,8 +7,8 @@
  * directory agrees without talking to the others.
  */
 import { generateKeyPairSync, type KeyObject } from 'node:crypto'
-import { mkdir } from 'node:fs/promises'
 import type { JsonObject } from '../lib/json.ts'
+import { makeDirectory } from '../lib/make-directory.ts'
 import { MAX_LIFETIME_SECONDS } from '../token/access-token.ts'
 import { MAX_DELEGATION_LIFETIME_SECONDS } from '../token/delegation.ts'
 import { thumbprintOf } from '../token/jwk.ts'
@@ -70,7 +70,7 @@ export async function newKeys(
   algorithm: SigningAlgorithm,
   now: number,
 ): Promise<KeyState> {
-  await mkdir(directory, { recursive: true, mode: 0o700 })
+  await makeDirectory(directory, 0o700)
   if ((await readKeys(directory)).length > 0) {
     throw new Error(`there are signing keys in ${directory} already: use writ keys rotate`)
   }

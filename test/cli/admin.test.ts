@@ -8,6 +8,7 @@ import { after, before, test } from 'node:test'
 import { widthOf } from '../../src/cli/columns.ts'
 import { generateSenderKey } from '../../src/token/proof.ts'
 import { claimsOf } from '../server/fixture.ts'
+import { NO_STOPS } from './no-stops.ts'
 import { type Running, serve, until } from './serving.ts'
 import { AGENT, askForToken, makeSite, RESOURCE, type Site } from './site.ts'
 import { collect, type Ended, start, temporaryDirectory, writ } from './writ.ts'
@@ -213,7 +214,7 @@ const refused: [string[], number, RegExp][] = [
   [['revocations', 'undo', 'nonesuch', '--reason', 'x'], 1, /there is no such revocation/],
   [['revocations', 'show', 'nonesuch'], 1, /there is no such revocation/],
   [['revoke', 'jti:a', 'nonsense:b'], 2, /no target/],
-  [['revoke', 'jti:a', 'session:abc'], 2, /no session's id/],
+  [['revoke', 'jti:a', 'session:abcdefg'], 2, /no session's id/],
   [['revoke', 'jti:a', `session:${'a'.repeat(44)}`], 2, /no session's id/],
   [['revoke', 'jti:a', 'session:nonesuch'], 1, /no session begins/],
   [['revoke', 'jti:a', '--for', '1h', '--until', '2099-01-01T00:00:00Z'], 2, /not both/],
@@ -221,6 +222,13 @@ const refused: [string[], number, RegExp][] = [
   [['revoke', 'jti:a', '--reason', ' '], 2, /reason is empty/],
   [['revoke', 'jti:a', '--for', '1000000d'], 2, /too long a duration, at most 999999d/],
   [['revoke', 'jti:a', '--until', '2020-01-01T00:00:00Z'], 2, /no time to come/],
+  ...NO_STOPS.map(([args, said]): [string[], number, RegExp] => [
+    ['revoke', 'jti:a', ...args],
+    2,
+    new RegExp(`${said}$`),
+  ]),
+  [['revoke', 'task:a', '--for', '200000d', '--dry-run'], 2, /is too far off; leave it out$/],
+  [['revoke', 'task:a', '--reason', 'x'.repeat(1025), '--dry-run'], 2, /not valid/],
 ]
 for (const [args, code, message] of refused) {
   test(`${args.join(' ').slice(0, 60)}: exit code ${code}, and why`, async () => {

@@ -58,14 +58,14 @@ for (const workload of NAMES) {
     const seen = { issued: 1, spent: 0, refused: 0, firstSeen: 1, lastSeen: 1, tokensUntil: 0 }
     const lists = { actors: [workload], servers: [], stoppedBy: [], actions: [] }
     const principal = "user:x:o'neil"
-    const asked = { config: "o'neil.yaml", url: 'https://writ.example' }
+    const broker = ['--config', "o'neil.yaml", '--url', 'https://writ.example']
     const session = { id: 'x', workload, principal, key: 'k', state: 'idle', ...seen, ...lists }
-    const text = detailText(session as SessionDetail, 1, asked)
+    const text = detailText(session as SessionDetail, 1, broker)
     const command = /stop it +writ (.*)/.exec(text)?.[1] ?? ''
     const heard = execFileSync('sh', ['-c', `printf '%s\\n' ${command}`], { encoding: 'utf8' })
     const [revoke, target = '', ...more] = heard.trimEnd().split('\n')
     assert.equal(revoke, 'revoke')
-    assert.deepEqual(more, ['--config', asked.config, '--url', asked.url])
+    assert.deepEqual(more, broker)
     assert.deepEqual(parseTargetText(target), { kind: 'agent', value: workload, principal })
   })
 }

@@ -1,11 +1,13 @@
 // A broker that says what no broker says: the command ends, and says so.
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { newLoginKey } from '../../src/cli/saved-login.ts'
+import { until } from './serving.ts'
 import { METADATA, metadataOf, type Reply, type StandIn, standIn } from './stand-in.ts'
-import { type Ended, temporaryDirectory, writ } from './writ.ts'
+import { type Ended, start, temporaryDirectory, writ } from './writ.ts'
 
 const cwd = await temporaryDirectory({ after })
 const EVENTS = { 'content-type': 'text/event-stream' }
@@ -41,6 +43,10 @@ after(() => server.close())
 
 /** Runs a command as somebody who is signed in, by a file with these members changed. */
 async function run(args: readonly string[], changed: object = {}): Promise<Ended> {
+  return await writ(args, await signedIn(changed))
+}
+
+async function signedIn(changed: object = {}) {
   const home = await temporaryDirectory({ after })
   await mkdir(join(home, 'writ'), { mode: 0o700 })
   const login = {
@@ -52,7 +58,7 @@ async function run(args: readonly string[], changed: object = {}): Promise<Ended
   }
   const text = JSON.stringify({ version: 1, current: login.url, logins: [login] })
   await writeFile(join(home, 'writ', 'logins.json'), text, { mode: 0o600 })
-  return await writ(args, { cwd, env: { XDG_CONFIG_HOME: home } })
+  return { cwd, env: { XDG_CONFIG_HOME: home } }
 }
 
 function errorOf({ stdout }: Ended): { code: string; message: string } {
@@ -128,6 +134,92 @@ test('a stop is made though it cannot be said whom it hits', async (t) => {
   }
 })
 
+const MADE = {
+  ...{ id: 'r', target: { kind: 'task', value: 'x' }, at: 1, reason: 'x', by: 'person:a' },
+  ...{ state: 'live', canUndo: true, holders: { holding: 0, all: 1 } },
+}
+const NOTHING = { workloads: [], servers: [], wide: false, command: '', bounded: false }
+
+test('what is offered is done at the broker that was asked, though a store is here too', async (t) => {
+  const bundle = { file: 'bundle.json' }
+  const settings = {
+    ...{ issuer: 'http://127.0.0.1:4470', keys: { directory: 'keys' }, policies: 'policies' },
+    ...{ store: { sqlite: { file: 'writ.db' } }, audit: { directory: 'audit' } },
+    trust: [{ spiffe: 'corp.test', bundle }],
+    servers: [{ resource: 'http://127.0.0.1:4474/mcp', catalogue: 'mcp.json' }],
+  }
+  await writeFile(join(cwd, 'here.yaml'), JSON.stringify(settings))
+  t.after(() => replies.clear())
+  replies.set('/v1/revocations/preview', { body: { ...NOTHING, sessions: 2, each: [2] } })
+  replies.set(`/v1/sessions/${SESSION.id}`, { body: { ...SESSION, actions: [] } })
+  const here = ['--config', 'here.yaml']
+  const asked = ['revoke', 'task:x', '--reason', 'why', '--until', '2099-01-01T00:00:00Z', ...here]
+  const counted = await run([...asked, '--dry-run'])
+  const same = `writ ${asked.join(' ')} --url ${server.url}`
+  assert.ok(counted.stdout.endsWith(`to do it  ${same}\n`), counted.stdout + counted.stderr)
+  const { body } = server.received.findLast(({ path }) => path.endsWith('/preview')) ?? {}
+  const targets = [{ kind: 'task', value: 'x' }]
+  assert.deepEqual(JSON.parse(body ?? ''), { targets, reason: 'why', until: 4070908800 })
+  const shown = await run(['sessions', 'show', SESSION.id, ...here])
+  const stops = shown.stdout.split('\n').filter((line) => line.includes('writ revoke'))
+  assert.equal(stops.filter((line) => line.endsWith(`--url ${server.url}`)).length, 2, shown.stdout)
+
+  replies.set('/v1/revocations', { status: 201, body: { items: [MADE] } })
+  const done = await run([...same.split(' ').slice(1), '--json'])
+  assert.equal(done.json().through, 'url', done.stdout)
+})
+
+test('that it is not known who has a stop does not hide that it was made', async (t) => {
+  t.after(() => replies.clear())
+  replies.set('/v1/revocations', { status: 201, body: { items: [MADE, { ...MADE, id: 's' }] } })
+  const problem = { type: 'x', title: 'It is so' }
+  for (const [status, code, exit] of [
+    [503, 'ledger_unavailable', 3],
+    [403, 'role_insufficient', 1],
+  ] as const) {
+    replies.set('/v1/revocations/r', { status, body: { ...problem, status, code } })
+    const args = ['revoke', 'task:x', 'task:y', '--wait', '--url', server.url]
+    const [text, json] = [await run(args), await run([...args, '--json'])]
+    assert.deepEqual([text.code, json.code], [exit, exit])
+    assert.match(text.stderr, /^writ: error: it is revoked: r, s, but it is so$/m)
+    assert.match(text.stderr, /^writ: hint: ./m)
+    assert.equal(errorOf(json).message, 'it is revoked: r, s, but it is so')
+  }
+})
+
+test('of a single token no hits are told, as text or as JSON', async (t) => {
+  t.after(() => replies.clear())
+  const jti = { ...MADE, target: { kind: 'jti', value: 'j' } }
+  const cases: [object[], object][] = [
+    [[jti], { hits: null, each: [null], bounded: true }],
+    [[jti, MADE], { hits: 2, each: [null, 2], bounded: true }],
+  ]
+  for (const [items, hits] of cases) {
+    const told = { ...NOTHING, sessions: 2, each: items.map(() => 2), bounded: true }
+    replies.set('/v1/revocations/preview', { body: told })
+    replies.set('/v1/revocations', { status: 201, body: { items } })
+    const args = ['jti:j', 'task:x'].slice(0, items.length)
+    const ended = await run(['revoke', ...args, '--json', '--url', server.url])
+    const { hits: all, each, bounded } = ended.json()
+    assert.deepEqual({ hits: all, each, bounded }, hits)
+  }
+})
+
+test('sessions watch ends when interrupted, also while it reads the list anew', async (t) => {
+  const lists: Reply[] = [{ body: { items: [], next: null, bounded: false } }]
+  replies.set('/v1/sessions', () => lists.shift() ?? { endless: true })
+  replies.set('/v1/events', { headers: EVENTS, body: 'event: reset\ndata: {}\n\n' })
+  t.after(() => replies.clear())
+  const asked = () => server.received.filter(({ path }) => path.startsWith('/v1/sessions?')).length
+  const before = asked()
+  const watch = start(['sessions', 'watch'], await signedIn())
+  t.after(() => watch.kill('SIGKILL'))
+  const ended = once(watch, 'exit')
+  await until(() => asked() === before + 2)
+  watch.kill('SIGINT')
+  assert.deepEqual(await ended, [0, null])
+})
+
 test('an id that several begin with, or may, is nobody’s: nothing is shown or stopped', async (t) => {
   const named = (...ids: string[]) => ids.map((id) => ({ ...SESSION, id: id.padEnd(43, '-') }))
   const others = Array.from({ length: 9999 }, () => SESSION)
@@ -137,8 +229,8 @@ test('an id that several begin with, or may, is nobody’s: nothing is shown or 
   t.after(() => replies.delete('/v1/sessions') && replies.delete('/v1/revocations'))
   replies.set('/v1/revocations', { body: { items: revocations, next: null } })
   const lists = [
-    { items: named('abcd1', 'abcd2', 'xabcd'), next: null, bounded: false },
-    { items: [...named('abcd1'), ...others], next: 'more', bounded: false },
+    { items: named('abcdabcd1', 'abcdabcd2', 'xabcd'), next: null, bounded: false },
+    { items: [...named('abcdabcd1'), ...others], next: 'more', bounded: false },
   ]
   const posts = () => server.received.filter(({ method }) => method === 'POST').length
   const before = posts()
@@ -146,17 +238,17 @@ test('an id that several begin with, or may, is nobody’s: nothing is shown or 
     replies.set('/v1/sessions', { body })
     for (const args of [
       ['sessions', 'show', 'abcd'],
-      ['revoke', 'session:abcd', '--url', server.url],
+      ['revoke', 'session:abcdabcd', '--url', server.url],
       ['revocations', 'show', 'abcd'],
     ]) {
       const ended = await run([...args, '--json'])
       assert.equal(ended.code, 1, ended.stdout)
-      assert.match(errorOf(ended).message, /begins? with "abcd"$/)
+      assert.match(errorOf(ended).message, /begins? with "(?:abcd)+"$/)
     }
   }
-  replies.set('/v1/sessions', { body: { items: named('xabcd'), next: null, bounded: false } })
-  const inside = await run(['revoke', 'session:abcd', '--json', '--url', server.url])
-  assert.match(errorOf(inside).message, /^no session begins with "abcd"$/)
+  replies.set('/v1/sessions', { body: { items: named('xabcdabcd'), next: null, bounded: false } })
+  const inside = await run(['revoke', 'session:abcdabcd', '--json', '--url', server.url])
+  assert.match(errorOf(inside).message, /^no session begins with "abcdabcd"$/)
   assert.equal(posts(), before)
 })
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { Ledger } from '../../src/ledger/ledger.ts'
@@ -11,6 +11,8 @@ import { RevocationPublisher } from '../../src/revocation/publisher.ts'
 import { Revocations } from '../../src/revocation/revocations.ts'
 import type { Revocation } from '../../src/revocation/target.ts'
 import { skipWithoutRedis, startRedis } from '../support/redis.ts'
+import { NO_STOPS } from './no-stops.ts'
+import { makeSite } from './site.ts'
 import { temporaryDirectory, writ } from './writ.ts'
 
 const ISSUER = 'http://127.0.0.1:4470'
@@ -98,6 +100,27 @@ test('on Redis, a revocation without a broker on this host reaches the others', 
   const { url } = redis
   const cwd = await place(t, JSON.stringify({ redis: { url } }))
   await revokesWithoutBroker(cwd, () => redisLedger({ url, role: 'broker' }))
+})
+
+test('without a broker the same is refused in the same words; what is made is said not to be counted', async (t) => {
+  const cwd = await temporaryDirectory(t)
+  await makeSite(cwd)
+  const env = { WRIT_CONFIG: 'writ.yaml' }
+  for (const [args, said] of NO_STOPS) {
+    const ended = await writ(['revoke', 'jti:a', ...args, '--json'], { cwd, env })
+    const { error } = ended.json() as { error?: { message: string } }
+    assert.deepEqual([ended.code, error?.message.endsWith(`: ${said}`)], [2, true], ended.stdout)
+  }
+  assert.ok(!(await readdir(cwd)).includes('writ.db'), 'nothing was asked of the store')
+  await rm(join(cwd, 'bank.json'))
+  const unread = await writ(['revoke', 'server:https://mcp.test/mcp'], { cwd, env })
+  assert.equal(unread.code, 0, unread.stderr)
+  assert.match(unread.stderr, /^writ: warning: .*bank\.json: cannot be read/)
+  assert.match(unread.stdout, /^ {2}hits +not known, as no broker runs here to count them$/m)
+  const waited = await writ(['revoke', 'task:x', '--wait', '--json'], { cwd, env })
+  assert.equal(waited.code, 3)
+  const { error } = waited.json() as { error: { message: string } }
+  assert.match(error.message, /^it is revoked: \S{22}, but no broker runs here to ask who has it$/)
 })
 
 test('when the store cannot be reached, nothing is revoked and the exit code says so', async (t) => {

@@ -15,6 +15,8 @@ export interface Reply {
   readonly body?: unknown
   /** Cuts the connection instead. */
   readonly cut?: true
+  /** Never comes to an end of the answer, and is never silent for long. */
+  readonly endless?: true
 }
 
 export interface StandIn {
@@ -34,9 +36,13 @@ export async function standIn(
     const { method = '', url: path = '', headers } = request
     const one = { method, path, headers, body: Buffer.concat(chunks).toString() }
     received.push(one)
-    const { status = 200, headers: sent = {}, body = {}, cut } = await reply(one, url)
+    const { status = 200, headers: sent = {}, body = {}, cut, endless } = await reply(one, url)
     if (cut) return void request.socket.destroy()
     response.writeHead(status, { 'content-type': 'application/json', ...sent })
+    if (endless) {
+      const timer = setInterval(() => response.write(' '), 500)
+      return void response.on('close', () => clearInterval(timer))
+    }
     response.end(typeof body === 'string' ? body : JSON.stringify(body))
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
