@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import type { Request } from 'playwright-core'
 import { openConsole, page, rowOf, site, skip, tab } from './console.ts'
 import { nothingWrong, signIn } from './people.ts'
-import { untilCount, untilFocused, untilTrue } from './until.ts'
+import { until, untilCount, untilFocused, untilTrue } from './until.ts'
 
 openConsole({ at: '/revocations' })
 
@@ -62,12 +62,17 @@ test('what the broker alone can know to be wrong is said of the target it is abo
   skip,
 }, async () => {
   await open('server', `https://mcp.example/mcp\n${site.resource}/`)
-  await dialog()
-    .getByText(/Stops|No session/)
-    .waitFor()
+  const wrong = dialog().getByText(`${site.resource}/: is no server's resource`)
+  await wrong.waitFor()
+  const stops = listenForStops()
   await dialog().getByLabel('Reason').fill('tried')
   await stopButton().click()
-  await dialog().getByText(`${site.resource}/: is no server's resource`).waitFor()
+  await until('the broker refused it', async () => {
+    const answer = await stops.sent[0]?.response()
+    return answer?.status() === 400 && (await dialog().getByText('Stopping …').count()) === 0
+  })
+  assert.equal(await wrong.count(), 1, 'said once')
+  stops.end()
 })
 
 test('a stop ends at a date and a time of this browser, to come, and the command says the same', {

@@ -139,7 +139,9 @@ function StopForm({ sessions, onDone, onCancel }: FormProps) {
         </Field>
         <EndFields end={end} onEnd={setEnd} asked={asked} />
         {command !== '' && <Command text={command} />}
-        {problem !== undefined && <ProblemNote problem={about(problem, targets)} />}
+        {problem !== undefined && problem.detail !== preview.problem?.detail && (
+          <ProblemNote problem={about(problem, targets)} />
+        )}
       </div>
       <div class="dialog-foot">
         <button type="button" class="button" onClick={onCancel}>
