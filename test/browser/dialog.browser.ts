@@ -131,6 +131,18 @@ test('who begins to work while the dialog is open is in what it will hit', { ski
   nothingWrong(tab.complaints)
 })
 
+test('a stop that is refused without more words says so', { skip }, async () => {
+  await open('task', 'full disk')
+  await dialog().getByText('No session is live').waitFor()
+  await dialog().getByLabel('Reason').fill('tried a full disk')
+  const refusal = { code: 'audit_unavailable', title: 'The audit cannot record', status: 503 }
+  const refused = { status: 503, json: refusal }
+  await page.route(/\/v1\/revocations$/, (route) => route.fulfill(refused), { times: 1 })
+  await stopButton().click()
+  await dialog().getByText('The audit cannot record').waitFor()
+  assert.equal(await page.getByRole('heading', { name: 'Stopped' }).count(), 0)
+})
+
 test('while the broker is away nothing is taken for stopped, and once it is back it is stopped once', {
   skip,
 }, async () => {

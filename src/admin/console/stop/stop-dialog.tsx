@@ -89,6 +89,9 @@ function StopForm({ sessions, onDone, onCancel }: FormProps) {
   }
   const command = commandOf(preview.value?.command, reason, end)
   const tooMany = targets.length > 200
+  // The preview is refused what the stop is, in the same words, and says so above.
+  const isTold =
+    preview.problem?.code === problem?.code && preview.problem?.detail === problem?.detail
   return (
     <form
       ref={form}
@@ -139,9 +142,7 @@ function StopForm({ sessions, onDone, onCancel }: FormProps) {
         </Field>
         <EndFields end={end} onEnd={setEnd} asked={asked} />
         {command !== '' && <Command text={command} />}
-        {problem !== undefined && problem.detail !== preview.problem?.detail && (
-          <ProblemNote problem={about(problem, targets)} />
-        )}
+        {problem !== undefined && !isTold && <ProblemNote problem={about(problem, targets)} />}
       </div>
       <div class="dialog-foot">
         <button type="button" class="button" onClick={onCancel}>
