@@ -1,5 +1,7 @@
 /** What a document, its place and a question about documents may look like; the same in every store. */
+
 import { randomBytes } from 'node:crypto'
+import { FARTHEST_SECONDS } from '../lib/farthest.ts'
 import { isJsonObject, JsonError, type JsonObject, parseJson } from '../lib/json.ts'
 import { checkId, unavailable } from './bounds.ts'
 import type { Document, DocumentOptions, ListOptions } from './documents.ts'
@@ -7,8 +9,6 @@ import type { Document, DocumentOptions, ListOptions } from './documents.ts'
 const MAX_DOCUMENT_BYTES = 64 * 1024
 const MAX_PAGE = 1000
 
-/** The year 5138: whoever says more has given milliseconds. */
-const FARTHEST_SECONDS = 1e11
 const KIND = /^[a-z_]{1,32}$/
 
 /** A document as a store keeps it. */

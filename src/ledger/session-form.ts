@@ -1,4 +1,5 @@
 /** What session updates look like: the strict reading of what a caller gives and of what was kept. */
+import { FARTHEST_SECONDS } from '../lib/farthest.ts'
 import { isJsonObject, type Json, type JsonObject, parseJson } from '../lib/json.ts'
 import { checkId } from './bounds.ts'
 import type { SessionAction, SessionUpdate } from './session-book.ts'
@@ -60,7 +61,7 @@ export function isCount(value: unknown): value is number {
 
 /** Seconds since the epoch. */
 export function isTime(value: unknown): value is number {
-  return typeof value === 'number' && value >= 0 && value < 1e11
+  return typeof value === 'number' && value >= 0 && value < FARTHEST_SECONDS
 }
 
 export function isIdentity(value: Json): boolean {

@@ -1,4 +1,5 @@
 /** What a broker is asked to stop or to let go, and what has to be right about it. */
+import { FARTHEST_SECONDS } from '../lib/farthest.ts'
 import { parseTarget, type Target } from './target.ts'
 
 export interface RevocationRequest {
@@ -16,9 +17,6 @@ export interface UndoRequest {
 
 /** Brokers' clocks may differ, so `before` may be a little later than now. */
 const BEFORE_AHEAD_SECONDS = 300
-
-/** The year 5138: whoever says more has given milliseconds. */
-const FARTHEST_SECONDS = 1e11
 
 /** Whether it is a time so far off that nothing would be let through for long, and that for good. */
 export function isFarOff({ kind, value }: Target, now: number): boolean {

@@ -5,9 +5,11 @@
  * more by every broker that hears it, so that a broker that dies in between leaves no gap. A record
  * that could not be written is tried again.
  */
+
 import { setImmediate } from 'node:timers/promises'
 import type { DocumentOptions, Documents } from '../ledger/documents.ts'
 import { BoundedMap } from '../lib/bounded-map.ts'
+import { FARTHEST_SECONDS } from '../lib/farthest.ts'
 import type { RevocationPublisher, RevocationRequest, UndoRequest } from './publisher.ts'
 import {
   documentOf,
@@ -63,8 +65,6 @@ const KIND = 'revocation'
 const KEEP_SECONDS = 400 * 86_400
 const RETRY_MS = 1000
 const PAGE = 500
-/** No document is kept for longer than that, in seconds since the epoch. */
-const FARTHEST_SECONDS = 99_999_999_999
 /** Looked through for one page of a query that few match. */
 const MAX_LOOKED_THROUGH = 5000
 /** Waiting to be written. When more comes, all that is held is gone through, a part at a time. */
@@ -288,7 +288,7 @@ class RevocationHistory {
     return {
       order: at,
       group: target.kind,
-      expiresAt: end === undefined ? undefined : Math.min(end + keepSeconds, FARTHEST_SECONDS),
+      expiresAt: end === undefined ? undefined : Math.min(end + keepSeconds, FARTHEST_SECONDS - 1),
     }
   }
 }

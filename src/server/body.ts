@@ -8,20 +8,12 @@ export async function takeForm(
   request: IncomingMessage,
   limitBytes: number,
 ): Promise<ReceivedForm> {
-  try {
-    return await receiveForm(request, limitBytes)
-  } catch (error) {
-    return refuseBody(error, limitBytes)
-  }
+  return receiveForm(request, limitBytes).catch((error) => refuseBody(error, limitBytes))
 }
 
 /** @throws {Refusal} `request_malformed`, `request_too_large` */
 export async function takeBody(request: IncomingMessage, limitBytes: number): Promise<Buffer> {
-  try {
-    return await readBody(request, limitBytes)
-  } catch (error) {
-    return refuseBody(error, limitBytes)
-  }
+  return readBody(request, limitBytes).catch((error) => refuseBody(error, limitBytes))
 }
 
 function refuseBody(error: unknown, limitBytes: number): never {

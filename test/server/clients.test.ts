@@ -22,6 +22,7 @@ import {
   startFixture,
   TOKEN_EXCHANGE,
   testClient,
+  tokenFrom,
   transfer,
 } from './fixture.ts'
 
@@ -46,11 +47,7 @@ const clientForm = (who = admin, claims = {}, extra: Record<string, string> = {}
     ...assertion(fixture.issuer, who, claims),
     ...extra,
   })
-async function issueToken(key = generateSenderKey()) {
-  const answer = await postToken(fixture, await exchangeForm(fixture), { nonce: nonce(), key })
-  assert.equal(answer.status, 200)
-  return String(answer.body.access_token)
-}
+const issueToken = (key = generateSenderKey()) => tokenFrom(fixture, { nonce: nonce(), key })
 const introspect = (token: string, who = admin, claims = {}) =>
   send(`${fixture.issuer}/introspect`, {
     body: new URLSearchParams({ token, ...assertion(fixture.issuer, who, claims) }),

@@ -1,4 +1,5 @@
 // A broker with everything real but its policies, on free loopback ports, and clients for it.
+import assert from 'node:assert/strict'
 import { createHash, generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http'
@@ -341,6 +342,16 @@ export async function postToken(
       ...options.headers,
     },
   })
+}
+
+/** The token that an agent gets for a call. */
+export async function tokenFrom(
+  fixture: Fixture,
+  options: Parameters<typeof postToken>[2] = {},
+): Promise<string> {
+  const { status, body } = await postToken(fixture, await exchangeForm(fixture), options)
+  assert.equal(status, 200)
+  return String(body.access_token)
 }
 
 /** A client assertion; overrides replace claims, `undefined` removes them. */

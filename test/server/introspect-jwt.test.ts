@@ -20,6 +20,7 @@ import {
   send,
   startFixture,
   testClient,
+  tokenFrom,
 } from './fixture.ts'
 
 const admin = testClient('admin', { scopes: ['writ:admin'] })
@@ -40,11 +41,7 @@ before(async () => {
 })
 after(() => fixture.close())
 
-async function issueToken(key = generateSenderKey()): Promise<string> {
-  const { body, status } = await postToken(fixture, await exchangeForm(fixture), { key })
-  assert.equal(status, 200)
-  return String(body.access_token)
-}
+const issueToken = (key = generateSenderKey()) => tokenFrom(fixture, { key })
 
 const ask = (token: string, who = server, accept: string | null = INTROSPECTION_JWT) =>
   send(`${fixture.issuer}/introspect`, {

@@ -7,13 +7,13 @@ import {
   type Answer,
   assertion,
   claimsOf,
-  exchangeForm,
   type Fixture,
   postToken,
   RESOURCE,
   send,
   startFixture,
   testClient,
+  tokenFrom,
 } from './fixture.ts'
 
 const admin = testClient('admin', { scopes: ['writ:admin'] })
@@ -34,11 +34,7 @@ before(async () => {
 })
 after(() => fixture.close())
 
-async function issueToken(): Promise<string> {
-  const { status, body } = await postToken(fixture, await exchangeForm(fixture))
-  assert.equal(status, 200)
-  return String(body.access_token)
-}
+const issueToken = () => tokenFrom(fixture)
 
 type Path = 'introspect' | 'revoke'
 const ask = (

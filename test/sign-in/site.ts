@@ -313,3 +313,7 @@ export async function signInBrowser(
 /** Who the browser is, as the admin API sees it. */
 export const me = (browser: Browser, headers: Record<string, string> = {}) =>
   browser.send('/v1/me', { headers: { 'sec-fetch-site': 'same-origin', ...headers } })
+
+/** For `assert.rejects`: the sign-in's own refusal, with this code. */
+export const refusedWith = (code: string) => (error: unknown) =>
+  error instanceof AdminRefusal && error.reason.code === code

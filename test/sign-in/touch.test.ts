@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { Admin } from '../../src/sign-in/admin.ts'
-import { AdminRefusal } from '../../src/sign-in/admin-refusal.ts'
 import type { SoftwarePasskey, Twist } from './authenticator.ts'
-import { LOCAL, me, newPerson, type Site, signInBrowser, startSite } from './site.ts'
+import { LOCAL, me, newPerson, refusedWith, type Site, signInBrowser, startSite } from './site.ts'
 
 const HASH = 'n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg'
 const OTHER = 'LCa0a2j_xo_5m0U8HTBBNBNCLXBkg7-g-YpeiGJm564'
@@ -27,8 +26,7 @@ before(async () => {
 })
 after(() => site.close())
 
-const refused = (error: unknown) =>
-  error instanceof AdminRefusal && error.reason.code === 'touch_required'
+const refused = refusedWith('touch_required')
 const verify = (of: Admin, hash: string, assertion: unknown) =>
   site.signIn.touch.verify(of, hash, assertion)
 const answered = async (of = admin, hash = HASH, twist: Twist = {}, key = passkey) =>
@@ -83,10 +81,7 @@ test('the options name the person’s passkeys; one of those may leave out whose
 
 test('who was removed is asked for no touch', async () => {
   const gone = { ...admin, id: 'person:gone' }
-  await assert.rejects(
-    site.signIn.touch.options(gone, HASH),
-    (error) => error instanceof AdminRefusal && error.reason.code === 'signin_required',
-  )
+  await assert.rejects(site.signIn.touch.options(gone, HASH), refusedWith('signin_required'))
 })
 
 test('programs have no passkey to touch', async () => {
